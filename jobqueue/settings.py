@@ -1,0 +1,97 @@
+"""Settings from the environment and a ``.env`` file; a wrong or missing one is a single line that names it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from jobqueue.errors import InvalidInputError
+
+MEGABYTE = 1_000_000
+
+
+class Settings(BaseSettings):
+    """All settings. Times are seconds, sizes bytes. Secrets are hidden in ``repr`` and logs."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+    redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
+    celery_broker_url: SecretStr | None = Field(None, validation_alias="CELERY_BROKER_URL")
+
+    extractor: str = Field("ocr", validation_alias="JOBQUEUE_EXTRACTOR")
+
+    private_image_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), validation_alias="JOBQUEUE_PRIVATE_IMAGE_HOSTS"
+    )
+    """Host names or addresses, comma separated, that pictures may be fetched from although they are not public."""
+    fetch_timeout: float = Field(30.0, gt=0, le=300, validation_alias="JOBQUEUE_FETCH_TIMEOUT")
+    max_image_bytes: int = Field(20 * MEGABYTE, gt=0, validation_alias="JOBQUEUE_MAX_IMAGE_BYTES")
+    max_image_pixels: int = Field(50_000_000, gt=0, validation_alias="JOBQUEUE_MAX_IMAGE_PIXELS")
+
+    lease_seconds: float = Field(10.0, ge=1, le=3600, validation_alias="JOBQUEUE_LEASE_SECONDS")
+    time_limit: int = Field(120, ge=5, le=1800, validation_alias="JOBQUEUE_TIME_LIMIT")
+    """How long one attempt may take before it is stopped and counted as a transient failure."""
+    retry_backoff: float = Field(2.0, gt=0, le=600, validation_alias="JOBQUEUE_RETRY_BACKOFF")
+    """Upper bound of the wait before the first automatic retry; it doubles with each further one."""
+
+    flower_user: str = Field("operator", validation_alias="JOBQUEUE_FLOWER_USER")
+    flower_password: SecretStr | None = Field(None, validation_alias="JOBQUEUE_FLOWER_PASSWORD")
+
+    @field_validator("private_image_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql:// or postgres://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @cached_property
+    def required_database_url(self) -> str:
+        """The Postgres URL; raises ``InvalidInputError`` when it is not set."""
+        return _required(self.database_url, "DATABASE_URL", "postgresql://user:password@host:5432/database")
+
+    @cached_property
+    def required_redis_url(self) -> str:
+        """The Redis URL; raises ``InvalidInputError`` when it is not set."""
+        return _required(self.redis_url, "REDIS_URL", "redis://host:6379/0")
+
+    @cached_property
+    def broker_url(self) -> str:
+        """Where Celery's messages go: ``CELERY_BROKER_URL``, else ``REDIS_URL``."""
+        if self.celery_broker_url is not None:
+            return self.celery_broker_url.get_secret_value()
+        return self.required_redis_url
+
+
+def _required(value: SecretStr | None, name: str, example: str) -> str:
+    if value is None:
+        raise InvalidInputError(f"{name} is not set; give it as {example}.", setting=name)
+    return value.get_secret_value()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; raises ``InvalidInputError`` with one line that names what is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InvalidInputError(f"{name} is wrong: {reason}.", setting=name) from None
