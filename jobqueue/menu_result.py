@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -164,32 +165,14 @@ def validate_result(result: Any, schema_version: str) -> dict[str, Any]:
     return checked
 
 
-def _refuse_unstorable(value: Any, path: str = "result") -> None:
+def _refuse_unstorable(result: Any) -> None:
     """Refuse what jsonb cannot hold, also under keys that no schema knows."""
-    match value:
-        case None | bool() | int():
-            return
-        case float():
-            if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN differs from itself
-                raise _unstorable(path, "is not a finite number")
-        case str():
-            if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-                raise _unstorable(path, "holds a NUL or a lone surrogate, which Postgres cannot store")
-        case list():
-            for index, one in enumerate(value):
-                _refuse_unstorable(one, f"{path}.{index}")
-        case dict():
-            for key, one in value.items():
-                if not isinstance(key, str):
-                    raise _unstorable(path, "has a key that is not text")
-                _refuse_unstorable(key, f"{path} key")
-                _refuse_unstorable(one, f"{path}.{key}")
-        case _:
-            raise _unstorable(path, f"is a {type(value).__name__}, which JSON does not have")
-
-
-def _unstorable(path: str, problem: str) -> InvalidResultError:
-    return InvalidResultError(f"The result cannot be stored: {path} {problem}.", problems=[f"{path}: {problem}"])
+    try:
+        encoded = json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidResultError(f"The result cannot be stored as JSON: {error}.", problems=[str(error)]) from None
+    if b"\\u0000" in encoded:
+        raise InvalidResultError("The result holds a NUL character, which Postgres cannot store.", problems=["NUL"])
 
 
 def has_categories(result: Any) -> bool:

@@ -1,0 +1,41 @@
+"""Runs the migrations against DATABASE_URL, or on the connection that ``jobqueue.migration`` hands over."""
+
+from __future__ import annotations
+
+from logging.config import fileConfig
+
+from sqlalchemy import Connection
+
+from alembic import context
+from jobqueue.database import create_database_engine
+from jobqueue.settings import load_settings
+from jobqueue.tables import metadata
+
+config = context.config
+
+
+def run(connection: Connection) -> None:
+    # One transaction for the whole chain would keep every lock until the end of the last revision.
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_offline() -> None:
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = config.attributes.get("connection")
+if context.is_offline_mode():
+    run_offline()
+elif given is not None:
+    run(given)
+else:
+    if config.config_file_name is not None:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    engine = create_database_engine(load_settings().required_database_url)
+    with engine.connect() as connection:
+        run(connection)
+    engine.dispose()

@@ -1,0 +1,165 @@
+"""The only door to Postgres: URL, engine, transactions, and the translation of driver errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from jobqueue.errors import (
+    InvalidInputError,
+    InvalidResultError,
+    InvalidStatusError,
+    JobQueueError,
+    QueueUnavailableError,
+    UserNotFoundError,
+)
+
+T = TypeVar("T")
+SessionFactory = Callable[[], Session]
+
+CONNECT_TIMEOUT_SECONDS = 5
+# Without keepalives a connection whose other end vanished without a reset hangs for hours.
+KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+
+
+def psycopg2_url(url: str) -> Any:
+    """The SQLAlchemy URL for a plain ``postgres://`` or ``postgresql://`` one, which always means psycopg2 here."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidInputError(
+            "DATABASE_URL is wrong: give it as postgresql://user:password@host:5432/database.", setting="DATABASE_URL"
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise InvalidInputError("DATABASE_URL is wrong: it must begin with postgresql://.", setting="DATABASE_URL")
+    return parsed.set(drivername="postgresql+psycopg2")
+
+
+def create_database_engine(url: str, *, application_name: str = "menu-jobqueue", **options: Any) -> Engine:
+    """An engine for ``url``; ``options`` go to SQLAlchemy's ``create_engine``."""
+    connect_args: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": application_name,
+        **KEEPALIVE,
+    }
+    return create_engine(psycopg2_url(url), connect_args=connect_args, **options)
+
+
+class Database:
+    """Runs work in a transaction of its own or in the caller's."""
+
+    def __init__(self, bind: Engine | SessionFactory) -> None:
+        self._bind = bind
+
+    def run(self, work: Callable[[Connection], T], session: Session | None = None) -> T:
+        """Return ``work(connection)``, committed; with ``session`` the caller commits.
+
+        Raises ``JobQueueError`` subclasses only. Work in a transaction of our own is begun once more when the pool
+        handed out a connection that the server had closed in the meantime: nothing was written by then.
+        """
+        if session is not None:
+            return self._join(work, session)
+        with translated_errors():
+            try:
+                return self._own(work)
+            except _StaleConnectionError:
+                return self._own(work)
+
+    def _own(self, work: Callable[[Connection], T]) -> T:
+        with self._connection() as connection:
+            try:
+                outcome = work(connection)
+            except DBAPIError as error:
+                if error.connection_invalidated and isinstance(self._bind, Engine):
+                    raise _StaleConnectionError from error
+                raise
+            connection.commit()
+            return outcome
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        if isinstance(self._bind, Engine):
+            with self._bind.connect() as connection:
+                yield connection
+        else:
+            with self._bind() as session:
+                yield session.connection()
+
+    @staticmethod
+    def _join(work: Callable[[Connection], T], session: Session) -> T:
+        # The savepoint keeps the caller's transaction usable after an error of ours.
+        with translated_errors(), session.begin_nested():
+            return work(session.connection())
+
+
+class _StaleConnectionError(Exception):
+    """The connection was gone before anything was committed."""
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn every driver and pool error into one of this library's."""
+    try:
+        yield
+    except JobQueueError:
+        raise
+    except _StaleConnectionError as error:
+        raise _unavailable(error.__cause__) from None
+    except DBAPIError as error:
+        raise translate(error) from None
+    except PoolTimeoutError:
+        raise QueueUnavailableError("All database connections are in use; try again in a moment.") from None
+    except SQLAlchemyError as error:
+        raise QueueUnavailableError(f"The database call failed ({type(error).__name__}).") from None
+
+
+_BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
+    "menu_extraction_jobs_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
+    "menu_extraction_jobs_finished_is_final": lambda: InvalidStatusError("The job is already finished."),
+    "menu_extraction_jobs_completed_has_result": lambda: InvalidResultError("A completed job needs a result."),
+    "menu_extraction_jobs_confidence_in_range": lambda: InvalidInputError("The confidence must lie between 0 and 1."),
+    "menu_extraction_jobs_processing_time_not_negative": lambda: InvalidInputError(
+        "The processing time must not be negative."
+    ),
+}
+
+
+def translate(error: DBAPIError) -> JobQueueError:
+    """The typed error for a driver's; texts of the driver are left out because they quote values and addresses."""
+    state: str | None = getattr(error.orig, "pgcode", None)
+    diagnostics = getattr(error.orig, "diag", None)
+    constraint: str | None = getattr(diagnostics, "constraint_name", None)
+    if constraint in _BY_CONSTRAINT:
+        return _BY_CONSTRAINT[constraint]()
+    if state in ("42P01", "42883", "42703"):
+        return QueueUnavailableError(
+            "The database lacks this version's tables; run `jobqueue migrate`.", sqlstate=state
+        )
+    if state == "42501":
+        return QueueUnavailableError("The database user lacks the rights for this call.", sqlstate=state)
+    if state is not None and state[:2] in ("22", "23"):
+        return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+        return _unavailable(error)
+    return QueueUnavailableError("The database refused the call.", sqlstate=state)
+
+
+def _unavailable(error: BaseException | None) -> QueueUnavailableError:
+    text = str(getattr(error, "orig", error) or "").lower()
+    if "password authentication failed" in text or "no password supplied" in text:
+        return QueueUnavailableError("Postgres refused the user or password; check DATABASE_URL.")
+    if "does not exist" in text and "database" in text:
+        return QueueUnavailableError("The database in DATABASE_URL does not exist; create it or correct the name.")
+    if "could not translate host name" in text:
+        return QueueUnavailableError("The host in DATABASE_URL is unknown; check its name.")
+    if "connection refused" in text:
+        return QueueUnavailableError(
+            "Nothing answers at the address in DATABASE_URL; check host and port and that Postgres runs."
+        )
+    return QueueUnavailableError("Postgres could not be reached or cut the connection; try again in a moment.")

@@ -1,0 +1,71 @@
+"""Claiming a job: moving it from queued to processing yields the attempt number that fences every later write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, func, update
+
+from jobqueue.retry_policy import MAX_ATTEMPTS
+from jobqueue.states import JobStatus
+from jobqueue.store.interval import seconds_from_now
+from jobqueue.tables import JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """What a worker needs to know of the job it now holds. ``attempt`` is its fencing token."""
+
+    id: UUID
+    user_id: UUID
+    image_url: str
+    image_hash: str | None
+    schema_version: str
+    prompt_version: str
+    attempt: int
+
+
+def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_seconds: float) -> ClaimedJob | None:
+    """Take the job if it is queued and due; ``None`` when there is nothing to do.
+
+    A message may arrive twice, late, or for a job that somebody else holds: the row decides, in one statement.
+    """
+    row = connection.execute(
+        update(JOBS)
+        .where(
+            JOBS.c.id == job_id,
+            JOBS.c.status == JobStatus.QUEUED.value,
+            JOBS.c.run_after <= func.clock_timestamp(),
+            JOBS.c.attempt < MAX_ATTEMPTS,
+        )
+        .values(
+            status=JobStatus.PROCESSING.value,
+            attempt=JOBS.c.attempt + 1,
+            worker=worker,
+            started_at=func.clock_timestamp(),
+            lease_expires_at=seconds_from_now(lease_seconds),
+            error_code=None,
+            error_message=None,
+        )
+        .returning(
+            JOBS.c.id,
+            JOBS.c.user_id,
+            JOBS.c.image_url,
+            JOBS.c.image_hash,
+            JOBS.c.schema_version,
+            JOBS.c.prompt_version,
+            JOBS.c.attempt,
+        )
+    ).one_or_none()
+    return None if row is None else ClaimedJob(*row)
+
+
+def renew_lease(connection: Connection, job_id: UUID, attempt: int, lease_seconds: float) -> bool:
+    """Keep the job for another ``lease_seconds``; false when it is no longer this attempt's."""
+    renewed = connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id == job_id, JOBS.c.attempt == attempt, JOBS.c.status == JobStatus.PROCESSING.value)
+        .values(lease_expires_at=seconds_from_now(lease_seconds))
+    )
+    return bool(renewed.rowcount)

@@ -1,0 +1,94 @@
+"""Ending an attempt. A worker's writes carry its attempt number; a late worker's number no longer matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, func, update
+
+from jobqueue.states import ACTIVE, JobStatus
+from jobqueue.store.interval import seconds_from_now
+from jobqueue.tables import JOBS
+
+MAX_ERROR_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A validated result and what goes with it; ``processing_time`` in milliseconds."""
+
+    result: dict[str, Any]
+    processing_time: int
+    confidence: float | None = None
+    token_usage: dict[str, Any] | None = None
+    uncertain_items: list[dict[str, Any]] | None = None
+    superfluous_text: list[dict[str, Any]] | None = None
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "status": JobStatus.COMPLETED.value,
+            "result": self.result,
+            "processing_time": self.processing_time,
+            "confidence": self.confidence,
+            "token_usage": self.token_usage,
+            "uncertain_items": self.uncertain_items,
+            "superfluous_text": self.superfluous_text,
+            "error_code": None,
+            "error_message": None,
+        }
+
+
+def complete_attempt(connection: Connection, job_id: UUID, attempt: int, completion: Completion) -> bool:
+    """Store the result of this attempt; false when the attempt no longer holds the job."""
+    return _write_as(connection, job_id, attempt, completion.values())
+
+
+def fail_attempt(
+    connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, processing_time: int
+) -> bool:
+    """End the job as failed; false when the attempt no longer holds it."""
+    values = {"status": JobStatus.FAILED.value, "processing_time": processing_time, **_error(code, message)}
+    return _write_as(connection, job_id, attempt, values)
+
+
+def requeue_attempt(
+    connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, delay_seconds: float
+) -> bool:
+    """Put the job back for another attempt after ``delay_seconds``; false when this attempt no longer holds it."""
+    values = {
+        "status": JobStatus.QUEUED.value,
+        "run_after": seconds_from_now(delay_seconds),
+        "lease_expires_at": None,
+        **_error(code, message),
+    }
+    return _write_as(connection, job_id, attempt, values)
+
+
+def complete_job(connection: Connection, job_id: UUID, completion: Completion) -> bool:
+    """Complete the job whoever holds it: for applications that run extractions themselves."""
+    return _write_active(connection, job_id, completion.values())
+
+
+def fail_job(connection: Connection, job_id: UUID, *, code: str, message: str, increment_retry: bool) -> bool:
+    """Fail the job whoever holds it."""
+    values: dict[str, Any] = {"status": JobStatus.FAILED.value, **_error(code, message)}
+    if increment_retry:
+        values["retry_count"] = JOBS.c.retry_count + 1
+    return _write_active(connection, job_id, values)
+
+
+def _error(code: str, message: str) -> dict[str, str]:
+    return {"error_code": code, "error_message": message.replace("\x00", "")[:MAX_ERROR_CHARACTERS]}
+
+
+def _write_as(connection: Connection, job_id: UUID, attempt: int, values: dict[str, Any]) -> bool:
+    mine = (JOBS.c.id == job_id, JOBS.c.attempt == attempt, JOBS.c.status == JobStatus.PROCESSING.value)
+    return bool(connection.execute(update(JOBS).where(*mine).values(**values)).rowcount)
+
+
+def _write_active(connection: Connection, job_id: UUID, values: dict[str, Any]) -> bool:
+    active = (JOBS.c.id == job_id, JOBS.c.status.in_([status.value for status in ACTIVE]))
+    values = {"started_at": func.coalesce(JOBS.c.started_at, func.clock_timestamp()), **values}
+    return bool(connection.execute(update(JOBS).where(*active).values(**values)).rowcount)

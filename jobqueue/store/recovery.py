@@ -1,0 +1,64 @@
+"""Finding jobs that nobody works on any more: their worker died, or their message was lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, case, func, literal, null, select, update
+
+from jobqueue.retry_policy import MAX_ATTEMPTS
+from jobqueue.states import JobStatus
+from jobqueue.store.interval import seconds_from_now
+from jobqueue.tables import JOBS
+
+WORKER_LOST_CODE = "WORKER_LOST"
+WORKER_LOST_MESSAGE = "The worker stopped in the middle of the extraction."
+WORKER_LOST_FINALLY = (
+    f"The worker stopped in the middle of the extraction {MAX_ATTEMPTS} times; this picture may be what stops it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReapedJob:
+    """A job taken from a worker that no longer renews its lease; it is queued again or failed for good."""
+
+    id: UUID
+    attempt: int
+    status: JobStatus
+
+
+def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
+    """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails."""
+    expired = (
+        select(JOBS.c.id)
+        .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.lease_expires_at < func.clock_timestamp())
+        .order_by(JOBS.c.lease_expires_at)
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+    )
+    used_up = JOBS.c.attempt >= MAX_ATTEMPTS
+    reaped = connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id.in_(expired.scalar_subquery()))
+        .values(
+            status=case((used_up, JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
+            run_after=func.clock_timestamp(),
+            lease_expires_at=null(),
+            error_code=literal(WORKER_LOST_CODE),
+            error_message=case((used_up, WORKER_LOST_FINALLY), else_=WORKER_LOST_MESSAGE),
+        )
+        .returning(JOBS.c.id, JOBS.c.attempt, JOBS.c.status)
+    )
+    return [ReapedJob(row.id, row.attempt, JobStatus(row.status)) for row in reaped]
+
+
+def overdue_jobs(connection: Connection, grace_seconds: float, batch: int) -> list[UUID]:
+    """Jobs that have been due for longer than ``grace_seconds`` and that no worker has claimed, oldest first."""
+    rows = connection.execute(
+        select(JOBS.c.id)
+        .where(JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.run_after < seconds_from_now(-grace_seconds))
+        .order_by(JOBS.c.run_after)
+        .limit(batch)
+    )
+    return list(rows.scalars())
