@@ -138,9 +138,7 @@ def translate(error: DBAPIError) -> JobQueueError:
     if constraint in _BY_CONSTRAINT:
         return _BY_CONSTRAINT[constraint]()
     if state in ("42P01", "42883", "42703"):
-        return QueueUnavailableError(
-            "The database lacks this version's tables; run `jobqueue migrate`.", sqlstate=state
-        )
+        return QueueUnavailableError("The database is not migrated; run `jobqueue migrate`.", sqlstate=state)
     if state == "42501":
         return QueueUnavailableError("The database user lacks the rights for this call.", sqlstate=state)
     if state is not None and state[:2] in ("22", "23"):

@@ -88,7 +88,8 @@ def unpublished(connection: Connection, published_cursor: int, batch: int) -> li
 
 def current_cursor(connection: Connection) -> int:
     """The cursor of the newest numbered event; 0 when there is none."""
-    return connection.execute(select(func.coalesce(func.max(RELAY.c.last_cursor), 0))).scalar_one()
+    cursor: int = connection.execute(select(func.coalesce(func.max(RELAY.c.last_cursor), 0))).scalar_one()
+    return cursor
 
 
 def events_after(connection: Connection, user_id: UUID, cursor: int, limit: int) -> list[JobEvent]:

@@ -42,8 +42,11 @@ def list_jobs(
     return [job_from_row(row) for row in connection.execute(query)]
 
 
-def job_history(connection: Connection, job_id: UUID) -> list[JobHistoryEntry]:
-    rows = connection.execute(select(EVENTS).where(EVENTS.c.job_id == job_id).order_by(EVENTS.c.seq))
+def job_history(connection: Connection, job_id: UUID, user_id: UUID | None = None) -> list[JobHistoryEntry]:
+    query = select(EVENTS).where(EVENTS.c.job_id == job_id).order_by(EVENTS.c.seq)
+    if user_id is not None:
+        query = query.where(EVENTS.c.user_id == user_id)
+    rows = connection.execute(query)
     return [
         JobHistoryEntry(
             job_id=row.job_id,

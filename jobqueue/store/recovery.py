@@ -36,11 +36,12 @@ def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
         .order_by(JOBS.c.lease_expires_at)
         .limit(batch)
         .with_for_update(skip_locked=True)
+        .cte("expired")
     )
     used_up = JOBS.c.attempt >= MAX_ATTEMPTS
     reaped = connection.execute(
         update(JOBS)
-        .where(JOBS.c.id.in_(expired.scalar_subquery()))
+        .where(JOBS.c.id == expired.c.id)
         .values(
             status=case((used_up, JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             run_after=func.clock_timestamp(),

@@ -1,0 +1,79 @@
+"""Waiting until a job has finished: pushed to, or by polling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import redis
+
+from jobqueue.database import Database
+from jobqueue.errors import JobNotFoundError, PollingTimeoutError
+from jobqueue.event_stream import EventStream
+from jobqueue.job import ExtractionJob
+from jobqueue.store.lookup import get_job
+
+# Should no event arrive although the job moved on (no notifier runs), the table tells.
+LOOK_EVERY_SECONDS = 5.0
+
+
+class Watch:
+    """Calls ``on_update`` once for each state that differs from the one before."""
+
+    def __init__(self, on_update: Callable[[ExtractionJob], Any] | None) -> None:
+        self._on_update = on_update
+        self._seen: tuple[str, int] | None = None
+
+    def saw(self, job: ExtractionJob) -> None:
+        state = (job.status.value, job.attempt)
+        if state != self._seen:
+            self._seen = state
+            if self._on_update is not None:
+                self._on_update(job)
+
+
+def wait_for_finish(
+    client: redis.Redis,
+    database: Database,
+    job_id: UUID,
+    user_id: UUID,
+    *,
+    timeout: float,
+    on_update: Callable[[ExtractionJob], Any] | None,
+) -> ExtractionJob:
+    deadline = time.monotonic() + timeout
+    watch = Watch(on_update)
+    with EventStream(client, database, user_id) as stream:
+        while True:
+            job = database.run(lambda connection: get_job(connection, job_id, user_id))
+            if job is None:
+                raise unknown_job()
+            watch.saw(job)
+            if job.is_finished:
+                return job
+            if not _wait_for_change(stream, job_id, deadline):
+                raise not_finished(job)
+
+
+def _wait_for_change(stream: EventStream, job_id: UUID, deadline: float) -> bool:
+    """Whether there is time left to look at the job again."""
+    look_at = min(deadline, time.monotonic() + LOOK_EVERY_SECONDS)
+    while (left := look_at - time.monotonic()) > 0:
+        event = stream.poll(left)
+        if event is not None and event.job_id == job_id:
+            return True
+    return time.monotonic() < deadline
+
+
+def unknown_job() -> JobNotFoundError:
+    return JobNotFoundError("There is no such job.")
+
+
+def not_finished(job: ExtractionJob) -> PollingTimeoutError:
+    return PollingTimeoutError(
+        f"The job is still {job.status.value}; it goes on, ask again later.",
+        job_id=str(job.id),
+        status=job.status.value,
+    )
