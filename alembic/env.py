@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from logging.config import fileConfig
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from alembic import context
 from jobqueue.database import create_database_engine
@@ -15,10 +15,13 @@ config = context.config
 
 
 def run(connection: Connection) -> None:
+    # Of several migrations begun at once one works and the others find everything done.
+    connection.execute(text("SELECT pg_advisory_lock(hashtextextended('menu_extraction_migration', 0))"))
     # One transaction for the whole chain would keep every lock until the end of the last revision.
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
+    connection.execute(text("SELECT pg_advisory_unlock(hashtextextended('menu_extraction_migration', 0))"))
 
 
 def run_offline() -> None:

@@ -150,7 +150,7 @@ class EventStream:
 
     def _subscribe_or_plan(self) -> None:
         try:
-            self._pubsub = self._client.pubsub()
+            self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
             self._pubsub.subscribe(user_channel(self._user_id))
             self._liveness.heard(time.monotonic())
         except (RedisError, OSError) as error:

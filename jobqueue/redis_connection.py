@@ -16,13 +16,13 @@ from jobqueue.errors import InvalidInputError
 TIMEOUTS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 3, "socket_keepalive": True}
 
 
-def connect_redis(url: str) -> redis.Redis:
+def connect_redis(url: str, **options: Any) -> redis.Redis:
     """A client for ``url``; nothing is sent yet. Raises ``InvalidInputError`` for a malformed URL.
 
     It does not repeat failed commands: a subscription that redis-py renews by itself hides the gap in between.
     """
     try:
-        return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **TIMEOUTS)
+        return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **{**TIMEOUTS, **options})
     except ValueError:
         raise _malformed() from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, func, update
+from sqlalchemy import Connection, func, tuple_, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
@@ -61,11 +61,12 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
     return None if row is None else ClaimedJob(*row)
 
 
-def renew_lease(connection: Connection, job_id: UUID, attempt: int, lease_seconds: float) -> bool:
-    """Keep the job for another ``lease_seconds``; false when it is no longer this attempt's."""
+def renew_leases(connection: Connection, held: list[tuple[UUID, int]], lease_seconds: float) -> set[tuple[UUID, int]]:
+    """Keep these (job, attempt) pairs for another ``lease_seconds``; returns those that are still held."""
     renewed = connection.execute(
         update(JOBS)
-        .where(JOBS.c.id == job_id, JOBS.c.attempt == attempt, JOBS.c.status == JobStatus.PROCESSING.value)
+        .where(tuple_(JOBS.c.id, JOBS.c.attempt).in_(held), JOBS.c.status == JobStatus.PROCESSING.value)
         .values(lease_expires_at=seconds_from_now(lease_seconds))
+        .returning(JOBS.c.id, JOBS.c.attempt)
     )
-    return bool(renewed.rowcount)
+    return {(row.id, row.attempt) for row in renewed}

@@ -1,0 +1,168 @@
+"""Running one attempt of a job: claim, fetch, extract, validate, store. The row decides, whatever messages say."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import Connection
+
+from jobqueue.errors import ImageRejectedError, InvalidResultError, QueueUnavailableError
+from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, TransientExtractionError
+from jobqueue.fetch import fetch_image
+from jobqueue.menu_result import validate_result
+from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
+from jobqueue.store.claim import ClaimedJob, claim_job
+from jobqueue.store.completion import Completion, complete_attempt, fail_attempt, requeue_attempt
+from worker.lease_keeper import Lease
+from worker.progress import LeaseLostError, ProgressReporter
+from worker.resources import WorkerResources
+
+log = logging.getLogger(__name__)
+
+# How long a finished attempt waits for a database that is away before its work is given up.
+STORE_WITHIN_SECONDS = 60.0
+
+
+class AttemptFailedError(Exception):
+    """A transient failure, already written: the job is queued again and due in ``delay_seconds``.
+
+    Operators see this text, so it names the code and nothing of the user's.
+    """
+
+    def __init__(self, code: str, attempt: int, delay_seconds: float) -> None:
+        super().__init__(code, attempt, delay_seconds)
+        self.code = code
+        self.delay_seconds = delay_seconds
+
+    def __str__(self) -> str:
+        return f"{self.code} in attempt {self.args[1]} of {MAX_ATTEMPTS}"
+
+
+class JobFailedError(Exception):
+    """The job ended as failed, already written; this tells Celery and with it Flower."""
+
+
+def execute_job(resources: WorkerResources, job_id: UUID, worker: str) -> None:
+    """Run the job's next attempt if it is due; does nothing if it is not, or if somebody else holds it.
+
+    Raises ``AttemptFailedError`` when another attempt is to follow and ``JobFailedError`` when none is.
+    """
+    lease_seconds = resources.settings.lease_seconds
+    job = resources.database.run(
+        lambda connection: claim_job(connection, job_id, worker=worker, lease_seconds=lease_seconds)
+    )
+    if job is None:
+        log.info("Job %s is not due here; its message is dropped.", job_id)
+        return
+    with resources.leases.hold(job) as lease:
+        Attempt(resources, job, lease).run()
+
+
+class Attempt:
+    """One execution of a claimed job."""
+
+    def __init__(self, resources: WorkerResources, job: ClaimedJob, lease: Lease) -> None:
+        self._resources = resources
+        self._job = job
+        self._lease = lease
+        self._began = time.monotonic()
+
+    def run(self) -> None:
+        try:
+            outcome = self._extract()
+        except LeaseLostError:
+            log.warning("Job %s was taken over; attempt %d stops.", self._job.id, self._job.attempt)
+        except (PermanentExtractionError, ImageRejectedError) as error:
+            self._fail(error.code, error.message)
+        except InvalidResultError as error:
+            self._fail("INVALID_RESULT", f"The extractor's answer could not be used. {error.message}")
+        except TransientExtractionError as error:
+            self._try_again(error.code, error.message, error.retry_after)
+        except SoftTimeLimitExceeded:
+            limit = self._resources.settings.time_limit
+            self._try_again("TIMEOUT", f"The extraction took longer than {limit} seconds.")
+        except MemoryError:
+            self._try_again("OUT_OF_MEMORY", "The worker ran out of memory on this picture.")
+        except (ConnectionError, TimeoutError):
+            self._try_again("NETWORK_ERROR", "The connection broke during the extraction.")
+        except Exception as error:
+            log.exception("Attempt %d of job %s met an unexpected error.", self._job.attempt, self._job.id)
+            self._fail("EXTRACTION_FAILED", f"The extraction stopped on an internal error ({type(error).__name__}).")
+        else:
+            self._complete(outcome)
+
+    def _extract(self) -> ExtractionOutcome:
+        report = ProgressReporter(self._resources.redis, self._job, self._lease)
+        report("fetching", 0.0)
+        image = fetch_image(self._job.image_url, self._resources.settings)
+        if self._job.image_hash is not None and image.sha256 != self._job.image_hash:
+            raise PermanentExtractionError(
+                "The picture at this address is not the one that was submitted (its SHA-256 differs); submit it again.",
+                "IMAGE_CHANGED",
+            )
+        report("fetching", 1.0)
+        outcome = self._resources.extractor.extract(
+            image,
+            schema_version=self._job.schema_version,
+            prompt_version=self._job.prompt_version,
+            report=report,
+        )
+        validate_result(outcome.result, self._job.schema_version)
+        return outcome
+
+    def _complete(self, outcome: ExtractionOutcome) -> None:
+        completion = Completion(
+            result=outcome.result,
+            processing_time=self._elapsed_ms(),
+            confidence=outcome.confidence,
+            token_usage=outcome.token_usage,
+            uncertain_items=outcome.result.get("uncertainItems", []),
+            superfluous_text=outcome.result.get("superfluousText", []),
+        )
+        if self._store(lambda c: complete_attempt(c, self._job.id, self._job.attempt, completion)):
+            log.info("Job %s completed in %d ms.", self._job.id, completion.processing_time)
+
+    def _try_again(self, code: str, message: str, retry_after: float | None = None) -> None:
+        attempt = self._job.attempt
+        if not may_retry(attempt):
+            self._fail(code, f"{message} This was attempt {attempt} of {MAX_ATTEMPTS}; try again later.")
+            return
+        delay = backoff_seconds(attempt, self._resources.settings.retry_backoff, retry_after=retry_after)
+        queued = self._store(
+            lambda c: requeue_attempt(c, self._job.id, attempt, code=code, message=message, delay_seconds=delay)
+        )
+        if queued:
+            raise AttemptFailedError(code, attempt, delay)
+
+    def _fail(self, code: str, message: str) -> None:
+        elapsed = self._elapsed_ms()
+        failed = self._store(
+            lambda c: fail_attempt(
+                c, self._job.id, self._job.attempt, code=code, message=message, processing_time=elapsed
+            )
+        )
+        if failed:
+            raise JobFailedError(code)
+
+    def _store(self, write: Callable[[Connection], bool]) -> bool:
+        """Write the attempt's end, waiting for a database that is away; false when the fence refused it."""
+        give_up_at = time.monotonic() + STORE_WITHIN_SECONDS
+        while True:
+            try:
+                written = self._resources.database.run(write)
+            except QueueUnavailableError as error:
+                if time.monotonic() >= give_up_at:
+                    raise
+                log.warning("Could not store the end of job %s yet: %s", self._job.id, error)
+                time.sleep(0.5)
+            else:
+                if not written:
+                    log.warning("Job %s was taken over; attempt %d is refused.", self._job.id, self._job.attempt)
+                return written
+
+    def _elapsed_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000)

@@ -1,0 +1,36 @@
+"""The Celery task: it carries a job id and runs that job's next attempt."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from uuid import UUID
+
+from celery import Task
+
+from worker.celery_app import app
+from worker.execution import AttemptFailedError, JobFailedError, execute_job
+from worker.resources import worker_resources
+
+
+class ExtractionTask(Task):  # type: ignore[misc] # Celery ships no types
+    """Waits before a retry as long as the job's row says, so that message and row agree."""
+
+    def retry(self, *args: Any, exc: Exception | None = None, **options: Any) -> Any:
+        if isinstance(exc, AttemptFailedError):
+            options["countdown"] = exc.delay_seconds
+        return super().retry(*args, exc=exc, **options)
+
+
+@app.task(  # type: ignore[untyped-decorator]
+    bind=True,
+    base=ExtractionTask,
+    name="worker.tasks.extract_menu",
+    autoretry_for=(AttemptFailedError,),
+    max_retries=3,
+    throws=(JobFailedError,),
+)
+def extract_menu(self: Task, job_id: str) -> None:
+    """Run the next attempt of the job; the row decides whether there is one to run."""
+    worker = f"{self.request.hostname or 'worker'}/{os.getpid()}"
+    execute_job(worker_resources(), UUID(job_id), worker)
