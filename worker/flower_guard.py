@@ -11,16 +11,17 @@ from celery import Celery, signals
 from tornado.options import OptionParser, options
 from tornado.web import authenticated
 
-from jobqueue.settings import Settings
+from jobqueue.errors import JobQueueError
+from jobqueue.settings import Settings, load_settings
 
 LOOPBACK = "127.0.0.1"
 
 
-def install_flower_guard(app: Celery, settings: Settings) -> None:
+def install_flower_guard(app: Celery) -> None:
     """Guard every Flower that is started for ``app``; other Celery commands are left alone.
 
-    Flower listens on 127.0.0.1 unless an address is given, and asks for ``settings.flower_user`` and
-    ``settings.flower_password`` when a password is set and no other sign-in option is. An address that other
+    Flower listens on 127.0.0.1 unless an address is given, and asks for the settings' ``flower_user`` and
+    ``flower_password`` when a password is set and no other sign-in option is. An address that other
     machines can reach, without any sign-in, ends the process with one sentence and exit code 1.
     Flower's own options, on the command line, in ``FLOWER_*`` or in its configuration file, come first.
     """
@@ -28,7 +29,7 @@ def install_flower_guard(app: Celery, settings: Settings) -> None:
     def guard(**_: Any) -> None:
         context = click.get_current_context(silent=True)
         if context is not None and context.command.name == "flower":
-            secure_flower(options, settings)
+            secure_flower(options, _read_settings())
 
     # Flower sends this signal after it has read all its options and before it opens its port.
     signals.import_modules.connect(guard, sender=app, weak=False)
@@ -47,6 +48,13 @@ def secure_flower(flower_options: OptionParser, settings: Settings) -> None:
             f"Flower would let anyone who reaches {flower_options.address} in: set JOBQUEUE_FLOWER_PASSWORD "
             f"(or one of Flower's own sign-in options), or leave the address out to listen on {LOOPBACK} only."
         )
+
+
+def _read_settings() -> Settings:
+    try:
+        return load_settings()
+    except JobQueueError as error:
+        raise SystemExit(f"Error: {error.message}") from None
 
 
 def _credentials(user: str, password: str) -> list[str]:
