@@ -17,11 +17,14 @@ config = context.config
 def run(connection: Connection) -> None:
     # Of several migrations begun at once one works and the others find everything done.
     connection.execute(text("SELECT pg_advisory_lock(hashtextextended('menu_extraction_migration', 0))"))
+    # A lock of the session survives the commit; an open transaction would make Alembic leave its own to us.
+    connection.commit()
     # One transaction for the whole chain would keep every lock until the end of the last revision.
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
     connection.execute(text("SELECT pg_advisory_unlock(hashtextextended('menu_extraction_migration', 0))"))
+    connection.commit()
 
 
 def run_offline() -> None:

@@ -33,4 +33,3 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     with translated_errors(), engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-        connection.commit()

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
     redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL")
     celery_broker_url: SecretStr | None = Field(None, validation_alias="CELERY_BROKER_URL")
+    notifier_database_url: SecretStr | None = Field(None, validation_alias="JOBQUEUE_NOTIFIER_DATABASE_URL")
+    """A direct (or session-mode) address for the notifier where DATABASE_URL leads to a transaction-mode pooler."""
 
     extractor: str = Field("ocr", validation_alias="JOBQUEUE_EXTRACTOR")
 
@@ -48,7 +50,7 @@ class Settings(BaseSettings):
             return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "notifier_database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
@@ -71,6 +73,13 @@ class Settings(BaseSettings):
     def required_redis_url(self) -> str:
         """The Redis URL; raises ``InvalidInputError`` when it is not set."""
         return _required(self.redis_url, "REDIS_URL", "redis://host:6379/0")
+
+    @cached_property
+    def notifier_url(self) -> str:
+        """Where the notifier listens: ``JOBQUEUE_NOTIFIER_DATABASE_URL``, else ``DATABASE_URL``."""
+        if self.notifier_database_url is not None:
+            return self.notifier_database_url.get_secret_value()
+        return self.required_database_url
 
     @cached_property
     def broker_url(self) -> str:

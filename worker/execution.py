@@ -8,11 +8,11 @@ from collections.abc import Callable
 from uuid import UUID
 
 from billiard.exceptions import SoftTimeLimitExceeded
+from jobqueue.fetch import fetch_image
 from sqlalchemy import Connection
 
 from jobqueue.errors import ImageRejectedError, InvalidResultError, QueueUnavailableError
 from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, TransientExtractionError
-from jobqueue.fetch import fetch_image
 from jobqueue.menu_result import validate_result
 from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
 from jobqueue.store.claim import ClaimedJob, claim_job

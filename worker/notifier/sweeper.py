@@ -1,0 +1,49 @@
+"""Recovering jobs that nobody works on. It lives outside the task queue that it repairs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from jobqueue.database import Database
+from jobqueue.store.recovery import overdue_jobs, reap_expired_leases
+from worker.notifier.dispatcher import Dispatcher
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+BATCH = 200
+OVERDUE_SECONDS = 5.0
+
+
+class Sweeper:
+    def __init__(self, database: Database, dispatcher: Dispatcher, lease_seconds: float) -> None:
+        self._database = database
+        self._dispatcher = dispatcher
+        # A worker renews its lease as soon as a database that was away is back; give it the time to.
+        self._reap_from = time.monotonic() + lease_seconds
+        self._next_at = 0.0
+
+    def sweep(self) -> None:
+        """Do a round if one is due."""
+        now = time.monotonic()
+        if now < self._next_at:
+            return
+        self._next_at = now + EVERY_SECONDS
+        if now >= self._reap_from:
+            self._reap()
+        self._send_lost_messages_again()
+
+    def _reap(self) -> None:
+        for job in self._database.run(lambda connection: reap_expired_leases(connection, BATCH)):
+            log.warning("Job %s lost its worker in attempt %d; it is %s now.", job.id, job.attempt, job.status.value)
+
+    def _send_lost_messages_again(self) -> None:
+        """While messages wait, overdue jobs are simply in line; with an empty queue theirs were lost.
+
+        Messages that a busy worker has already taken are sent again too; the claim lets only one of them through.
+        """
+        overdue = self._database.run(lambda connection: overdue_jobs(connection, OVERDUE_SECONDS, BATCH))
+        if overdue and self._dispatcher.waiting_messages() == 0:
+            log.warning("Sending the messages of %d overdue job(s) again.", len(overdue))
+            self._dispatcher.dispatch(overdue)
