@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from jobqueue.fetch import fetch_image
 from sqlalchemy import Connection
 
+from jobqueue.database import Database
 from jobqueue.errors import ImageRejectedError, InvalidResultError, QueueUnavailableError
 from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, TransientExtractionError
+from jobqueue.fetch import fetch_image
 from jobqueue.menu_result import validate_result
 from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
 from jobqueue.store.claim import ClaimedJob, claim_job
@@ -23,8 +25,10 @@ from worker.resources import WorkerResources
 
 log = logging.getLogger(__name__)
 
-# How long a finished attempt waits for a database that is away before its work is given up.
-STORE_WITHIN_SECONDS = 60.0
+# How long an attempt waits for a database that is away before its work is given up.
+PATIENCE_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 class AttemptFailedError(Exception):
@@ -52,8 +56,9 @@ def execute_job(resources: WorkerResources, job_id: UUID, worker: str) -> None:
     Raises ``AttemptFailedError`` when another attempt is to follow and ``JobFailedError`` when none is.
     """
     lease_seconds = resources.settings.lease_seconds
-    job = resources.database.run(
-        lambda connection: claim_job(connection, job_id, worker=worker, lease_seconds=lease_seconds)
+    job = patiently(
+        resources.database,
+        lambda connection: claim_job(connection, job_id, worker=worker, lease_seconds=lease_seconds),
     )
     if job is None:
         log.info("Job %s is not due here; its message is dropped.", job_id)
@@ -149,20 +154,24 @@ class Attempt:
             raise JobFailedError(code)
 
     def _store(self, write: Callable[[Connection], bool]) -> bool:
-        """Write the attempt's end, waiting for a database that is away; false when the fence refused it."""
-        give_up_at = time.monotonic() + STORE_WITHIN_SECONDS
-        while True:
-            try:
-                written = self._resources.database.run(write)
-            except QueueUnavailableError as error:
-                if time.monotonic() >= give_up_at:
-                    raise
-                log.warning("Could not store the end of job %s yet: %s", self._job.id, error)
-                time.sleep(0.5)
-            else:
-                if not written:
-                    log.warning("Job %s was taken over; attempt %d is refused.", self._job.id, self._job.attempt)
-                return written
+        """Write the attempt's end; false when the fence refused it."""
+        written = patiently(self._resources.database, write)
+        if not written:
+            log.warning("Job %s was taken over; attempt %d is refused.", self._job.id, self._job.attempt)
+        return written
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
+
+
+def patiently(database: Database, work: Callable[[Connection], T]) -> T:
+    """Do the work, waiting a while for a database that is away; then raises ``QueueUnavailableError``."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return database.run(work)
+        except QueueUnavailableError as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            log.warning("Waiting for the database: %s", error)
+            time.sleep(0.5)

@@ -1,0 +1,29 @@
+"""Refuses to start a worker that could not run a single job, with one line that names the setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, signals
+
+from jobqueue.errors import JobQueueError
+from jobqueue.settings import load_settings
+from worker.extractors.loading import load_extractor
+
+
+def install_startup_check(app: Celery) -> None:
+    """Check the settings of every worker that is started for ``app``; other Celery commands are left alone."""
+
+    def check(sender: Any, **_details: Any) -> None:
+        if sender.app is not app:
+            return
+        try:
+            settings = load_settings()
+            required = (settings.required_database_url, settings.required_redis_url)
+            del required
+            load_extractor(settings.extractor)
+        except JobQueueError as error:
+            # Celery logs any other exception of a signal's receiver and goes on.
+            raise SystemExit(f"Error: {error.message}") from None
+
+    signals.worker_init.connect(check, weak=False)
