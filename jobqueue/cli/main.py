@@ -1,0 +1,35 @@
+"""``jobqueue``: the group of commands and the one place where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from jobqueue.cli.demo import demo
+from jobqueue.cli.migrate import migrate
+from jobqueue.cli.notifier import notifier
+from jobqueue.cli.up import up
+from jobqueue.errors import InvalidInputError, JobQueueError
+
+
+class OneLineErrors(click.Group):
+    """Ends with one sentence: exit code 2 for wrong input or settings, 1 for everything else that went wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except JobQueueError as error:
+            click.echo(f"Error: {error.message}", err=True)
+            ctx.exit(2 if isinstance(error, InvalidInputError) else 1)
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("menu-jobqueue"), prog_name="jobqueue")
+def main() -> None:
+    """A durable job queue that turns photographed menus into dishes and prices."""
+
+
+for command in (demo, up, migrate, notifier):
+    main.add_command(command)
