@@ -30,7 +30,8 @@ TABLE = text(
 )
 INSERT = text("INSERT INTO handwritten_jobs (id, user_id, image_url, status) VALUES (:id, :user, :url, 'queued')")
 START = text(
-    "UPDATE handwritten_jobs SET status = 'processing', started_at = clock_timestamp() WHERE id = :id RETURNING image_url"
+    "UPDATE handwritten_jobs SET status = 'processing', started_at = clock_timestamp() "
+    "WHERE id = :id RETURNING image_url"
 )
 FINISH = text(
     "UPDATE handwritten_jobs SET status = 'completed', result = CAST(:result AS jsonb), "

@@ -72,23 +72,21 @@ class Database:
                 return self._own(work)
 
     def _own(self, work: Callable[[Connection], T]) -> T:
-        with self._connection() as connection:
+        with self._transaction() as connection:
             try:
-                outcome = work(connection)
+                return work(connection)
             except DBAPIError as error:
-                if error.connection_invalidated and isinstance(self._bind, Engine):
+                if error.connection_invalidated:
                     raise _StaleConnectionError from error
                 raise
-            connection.commit()
-            return outcome
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         if isinstance(self._bind, Engine):
-            with self._bind.connect() as connection:
+            with self._bind.begin() as connection:
                 yield connection
         else:
-            with self._bind() as session:
+            with self._bind() as session, session.begin():
                 yield session.connection()
 
     @staticmethod

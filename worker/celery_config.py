@@ -14,9 +14,6 @@ except JobQueueError as error:
 
 task_default_queue = "menu_extraction"
 task_ignore_result = True
-task_serializer = "json"
-accept_content = ["json"]
-timezone = "UTC"
 
 # A message is acknowledged when its attempt has been written, and given back when the child that ran it died. Attempts
 # are counted in the row, so a picture that kills its worker cannot circle.
@@ -31,9 +28,6 @@ task_time_limit = _settings.time_limit + 15
 worker_soft_shutdown_timeout = 20.0
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_send_task_events = True
-# The job id is all a task carries; it stands in Flower as the task's id too.
-worker_hijack_root_logger = True
-worker_redirect_stdouts = False
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the default gives up after 100 attempts

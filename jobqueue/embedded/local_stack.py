@@ -18,8 +18,8 @@ from typing import Self
 
 from jobqueue.database import create_database_engine
 from jobqueue.embedded.child_process import ManagedProcess
-from jobqueue.embedded.data_folder import state_folder
 from jobqueue.embedded.postgres_server import EmbeddedPostgres
+from jobqueue.embedded.state_folder import state_folder
 from jobqueue.embedded.valkey_server import EmbeddedValkey
 from jobqueue.errors import InvalidInputError, QueueUnavailableError
 from jobqueue.migration import migrate

@@ -11,7 +11,7 @@ from types import FrameType
 import psycopg2
 from redis.exceptions import RedisError
 
-from jobqueue.database import Database, create_database_engine, psycopg2_url, translated_errors
+from jobqueue.database import Database, create_database_engine, psycopg2_url
 from jobqueue.errors import JobQueueError
 from jobqueue.redis_connection import connect_redis
 from jobqueue.replay import reconnect_delay
@@ -67,8 +67,7 @@ class Notifier:
 
     def _session(self) -> None:
         """One connection's worth of standing by and leading."""
-        with translated_errors():
-            wake_up = _open(self._listen_dsn)
+        wake_up = _open(self._listen_dsn)
         try:
             self._stand_by(wake_up)
             if not self._stopping:
