@@ -1,0 +1,214 @@
+"""Walks down the columns and makes of rows a menu: sections, dishes, descriptions, and what is none of these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from worker.extractors.ocr.furniture import furniture_kind
+from worker.extractors.ocr.headers import THRESHOLD, Surroundings, header_rating
+from worker.extractors.ocr.item_name import split_name
+from worker.extractors.ocr.link import Linked, Row, Side
+from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, FoundMenu
+from worker.extractors.ocr.pieces import is_size
+from worker.extractors.ocr.rows import NEAR
+from worker.extractors.ocr.style import PageStyle, is_capitals, reads_like_description
+
+CONTIGUOUS = 1.55
+"""Lines no further apart than so many steps belong to one paragraph."""
+_SURCHARGE = re.compile(
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd$", re.IGNORECASE
+)
+
+
+def assemble(blocks: Sequence[Sequence[Row]], linked: Linked, style: PageStyle) -> FoundMenu:
+    """The menu of all blocks in reading order; a column that begins without a heading continues the section before."""
+    walk = _Walk(style, linked.side)
+    for block in blocks:
+        walk.block(block)
+    walk.menu.categories = [category for category in walk.menu.categories if category.items]
+    return walk.menu
+
+
+class _Walk:
+    def __init__(self, style: PageStyle, side: Side) -> None:
+        self.menu = FoundMenu()
+        self._style = style
+        self._side = side
+
+    def block(self, rows: Sequence[Row]) -> None:
+        priced = [row for row in rows if row.price_pieces]
+        reference = priced or rows
+        left, right = min(row.x0 for row in reference), max(row.x1 for row in reference)
+        self._last: FoundItem | None = None
+        self._last_y: float | None = None
+        pending: list[Row] = []
+        for row in rows:
+            kind = furniture_kind(row.text)
+            if kind is not None and not (row.price_pieces and kind == "slogan"):
+                self.menu.asides.append(Aside(row, kind))
+            elif row.price_pieces and _SURCHARGE.search(row.text):
+                self._surcharge(row)
+            elif row.price_pieces:
+                self._place(pending, row, left, right)
+                pending = []
+                self._last_y = row.y
+            elif all(is_size(text.text) for text in row.texts):
+                self.menu.asides.append(Aside(row, "heading of a column of sizes"))
+            else:
+                pending.append(row)
+        self._place(pending, None, left, right)
+
+    def _surcharge(self, row: Row) -> None:
+        if self._last is not None and len(self._last.description) + len(row.text) < 400:
+            self._last.description = _joined(self._last.description, f"{row.text} {_amount(row)}")
+        else:
+            self.menu.asides.append(Aside(row, "surcharge"))
+
+    def _place(self, pending: list[Row], item_row: Row | None, left: float, right: float) -> None:
+        ratings = self._ratings(pending, item_row, left, right)
+        best = max(
+            range(len(pending)),
+            key=lambda i: (ratings[i] >= THRESHOLD, i if ratings[i] >= THRESHOLD else 0),
+            default=None,
+        )
+        header = best if best is not None and ratings[best] >= THRESHOLD else None
+        if header is None:
+            before, after = self._divide(pending, item_row)
+            self._describe_last(before)
+        else:
+            above = pending[:header]
+            self._describe_last(above)
+            self._section(pending[header], ratings[header])
+            after = pending[header + 1 :]
+        if item_row is None:
+            for row in after:
+                self.menu.asides.append(Aside(row, "text outside the list of dishes"))
+        else:
+            self._item(after, item_row)
+
+    def _ratings(self, pending: Sequence[Row], item_row: Row | None, left: float, right: float) -> list[float]:
+        step = self._style.step
+        ratings = []
+        for index, row in enumerate(pending):
+            above = pending[index - 1].y if index else self._last_y
+            below = pending[index + 1].y if index + 1 < len(pending) else item_row.y if item_row else None
+            around = Surroundings(
+                None if above is None else (row.y - above) / step,
+                None if below is None else (below - row.y) / step,
+                None if item_row is None else len(pending) - index,
+                left,
+                right,
+            )
+            ratings.append(header_rating(row, self._style, around))
+        return ratings
+
+    def _divide(self, pending: list[Row], item_row: Row | None) -> tuple[list[Row], list[Row]]:
+        """Which lines describe the dish above, and which belong to the one below."""
+        if item_row is None or not pending:
+            return pending, []
+        if self._last is None:
+            return [], pending
+        if self._side is Side.BELOW:
+            return [], pending
+        takes_name = self._style.price_on_description and reads_like_description(item_row.text)
+        if takes_name:
+            for index in range(len(pending) - 1, -1, -1):
+                if not reads_like_description(pending[index].text):
+                    return pending[:index], pending[index:]
+        gap_below = item_row.y - pending[-1].y
+        gap_above = pending[-1].y - (pending[-2].y if len(pending) > 1 else self._last_y or 0.0)
+        unlike_last = not reads_like_description(pending[-1].text) and _alike(pending[-1], item_row, self._style)
+        if unlike_last and gap_below < 0.75 * gap_above and gap_below <= 1.2 * self._style.step:
+            return pending[:-1], pending[-1:]
+        return pending, []
+
+    def _describe_last(self, rows: Sequence[Row]) -> None:
+        """Lines right below a dish describe it; from the first gap on they are something else."""
+        y = self._last_y
+        contiguous = self._last is not None
+        for row in rows:
+            contiguous = contiguous and y is not None and row.y - y <= CONTIGUOUS * max(self._style.step, row.height)
+            if contiguous and self._last is not None and not self._is_unpriced_name(row):
+                self._last.description = _joined(self._last.description, row.text)
+                self._last.description_lines.append(row)
+                y = row.y
+            elif self._last is not None and self._is_unpriced_name(row):
+                category = self.menu.categories[-1].name if self.menu.categories else None
+                self.menu.doubts.append(Doubt(row, "It looks like a dish, but no price was found for it.", category))
+                y = row.y
+            else:
+                self.menu.asides.append(
+                    Aside(row, "title" if self._last is None else "text outside the list of dishes")
+                )
+
+    def _is_unpriced_name(self, row: Row) -> bool:
+        last = self._last
+        if last is None or reads_like_description(row.text) or not _alike(row, last.row, self._style):
+            return False
+        return abs(row.x0 - last.row.texts[0].x0) <= 0.8 * row.height and bool(re.search(r"[^\W\d_]{3}", row.text))
+
+    def _section(self, row: Row, rating: float) -> None:
+        name = row.text.strip(" :-–—*•.")[:100].strip()
+        self.menu.categories.append(FoundCategory(name, row, rating))
+        self._last = None
+        self._last_y = row.y
+
+    def _item(self, before: Sequence[Row], row: Row) -> None:
+        texts = [text.text for text in row.texts]
+        certainty = row.certainty
+        name, description = split_name(texts[0])
+        for previous, text in zip(row.texts, row.texts[1:], strict=False):
+            if (
+                not description
+                and text.x0 - previous.x1 <= NEAR * text.height
+                and not (reads_like_description(text.text) and is_capitals(name))
+            ):
+                name, description = split_name(f"{name} {text.text}")
+            else:
+                description = _joined(description, text.text)
+        above = list(before)
+        takes_name = self._side is Side.BELOW or (self._style.price_on_description and reads_like_description(row.text))
+        if above and takes_name:
+            first, *rest = above
+            description = _joined(" ".join(line.text for line in rest), row.text)
+            name, further = split_name(first.text)
+            description = _joined(further, description)
+            certainty *= 0.8
+        elif above and self._last is not None and _alike(above[-1], row, self._style):
+            name = _joined(above[-1].text, name)
+            certainty *= 0.8
+            self._aside_notes(above[:-1])
+        else:
+            self._aside_notes(above)
+        if not self.menu.categories:
+            self.menu.categories.append(FoundCategory("Menu", None, 0.0))
+        if not re.search(r"[^\W\d_]{2}", name):
+            self.menu.doubts.append(Doubt(row, "A price stands here, but no readable name.", None))
+            return
+        item = FoundItem(name, description, row, certainty)
+        self.menu.categories[-1].items.append(item)
+        self._last = item
+
+    def _aside_notes(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            note = bool(self.menu.categories) and self._last is None
+            self.menu.asides.append(Aside(row, "note to a section" if note else "title"))
+
+
+def _alike(row: Row, other: Row, style: PageStyle) -> bool:
+    """Whether two lines are set alike: size and capitals."""
+    ratio = row.height / max(other.height, 1.0)
+    return (
+        0.85 <= ratio <= 1.2
+        and is_capitals(row.text) == is_capitals(other.text)
+        and row.height >= 0.8 * style.name_height
+    )
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first} {second}".strip()
+
+
+def _amount(row: Row) -> str:
+    return " / ".join(f"{price.value:g}" for price in row.prices if price.value is not None)

@@ -1,0 +1,80 @@
+"""Finds the page's columns: empty upright strips between rows that already include their prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from worker.extractors.ocr.link import Row
+
+FEWEST_PRICED = 2
+"""A column has at least so many priced rows."""
+
+
+def read_in_columns(rows: Sequence[Row]) -> list[list[Row]]:
+    """Blocks of rows in reading order, each from top to bottom within one column."""
+    rows = sorted(rows, key=lambda row: (row.y, row.x0))
+    gutter = _gutter(rows)
+    if gutter is None:
+        return [rows] if rows else []
+    x, slack = gutter
+    blocks: list[list[Row]] = []
+    band: list[Row] = []
+    for row in rows:
+        if _crosses(row, x, slack):
+            blocks += _halves(band, x)
+            blocks.append([row])
+            band = []
+        else:
+            band.append(row)
+    return _joined(blocks + _halves(band, x))
+
+
+def _halves(band: Sequence[Row], x: float) -> list[list[Row]]:
+    left = [row for row in band if (row.x0 + row.x1) / 2 < x]
+    right = [row for row in band if (row.x0 + row.x1) / 2 >= x]
+    return [*(read_in_columns(left) if left else []), *(read_in_columns(right) if right else [])]
+
+
+def _joined(blocks: Sequence[list[Row]]) -> list[list[Row]]:
+    """Single crossing rows join the next crossing row; everything else stays as it is."""
+    return [block for block in blocks if block]
+
+
+def _crosses(row: Row, x: float, slack: float) -> bool:
+    return row.x0 < x - slack and row.x1 > x + slack
+
+
+def _gutter(rows: Sequence[Row]) -> tuple[float, float] | None:
+    """The best place of a gutter and how far rows may reach into it; ``None`` where there is none."""
+    priced = [row for row in rows if row.price_pieces]
+    if len(priced) < 2 * FEWEST_PRICED:
+        return None
+    slack = 0.3 * median(row.height for row in rows)
+    best: tuple[float, float, float] | None = None
+    starts = sorted({row.x0 for row in priced})
+    for start in starts[1:]:
+        ends = [row.x1 for row in priced if row.x1 <= start + 2 * slack]
+        if not ends:
+            continue
+        x = (start + max(ends)) / 2
+        left = [row for row in priced if row.x1 <= x + slack]
+        right = [row for row in priced if row.x0 >= x - slack]
+        if min(len(left), len(right)) < FEWEST_PRICED or len(left) + len(right) < 0.9 * len(priced):
+            continue
+        if not _side_by_side(left, right):
+            continue
+        crossing = sum(_crosses(row, x, slack) for row in rows if row.price_pieces) * 6
+        crossing += sum(_crosses(row, x, slack) for row in rows if not row.price_pieces)
+        width = min(start - max(ends), 6 * slack)
+        rating = min(len(left), len(right)) - 2 * crossing + width / slack
+        if crossing <= 0.5 * min(len(left), len(right)) + 3 and (best is None or rating > best[0]):
+            best = (rating, x, slack)
+    return best[1:] if best else None
+
+
+def _side_by_side(left: Sequence[Row], right: Sequence[Row]) -> bool:
+    top = max(min(row.y for row in left), min(row.y for row in right))
+    bottom = min(max(row.y for row in left), max(row.y for row in right))
+    shorter = min(max(row.y for row in side) - min(row.y for row in side) for side in (left, right))
+    return bottom - top >= 0.3 * shorter

@@ -1,0 +1,91 @@
+"""The recognition engine: RapidOCR with the models in its wheel, one instance a process, made when first needed."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from worker.extractors.ocr.picture import Picture, Pixels
+from worker.extractors.ocr.text_line import Point, ReadLine
+
+THREADS = 2
+DETECTOR_LONGEST_SIDE = 1280
+LINES_AT_ONCE = 24
+
+_lock = threading.Lock()
+_engines: dict[int, Any] = {}
+
+
+def engine() -> Any:
+    """This process's engine. It is keyed by process id: a child must not use the threads of the parent it came from."""
+    with _lock:
+        pid = os.getpid()
+        if pid not in _engines:
+            _engines.clear()
+            _engines[pid] = _load()
+        return _engines[pid]
+
+
+def _load() -> Any:
+    # Imported here: the libraries cost seconds and start threads, which a prefork parent must not do.
+    from rapidocr import RapidOCR  # noqa: PLC0415
+
+    return RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "Global.use_cls": False,
+            "Global.use_vertical_padding": False,
+            "EngineConfig.onnxruntime.intra_op_num_threads": min(THREADS, os.cpu_count() or 1),
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            "Det.limit_type": "max",
+            "Det.limit_side_len": DETECTOR_LONGEST_SIDE,
+            "Global.return_word_box": True,
+        }
+    )
+
+
+def read_lines(picture: Picture, progress: Callable[[float], None]) -> list[ReadLine]:
+    """Every line of text in the picture. ``progress`` is told the fraction done, 0..1, as the work goes on."""
+    from rapidocr.main import RapidOCRError  # noqa: PLC0415
+
+    reader = engine()
+    try:
+        crops, detected = reader.detect_and_crop(picture.pixels, {})
+    except RapidOCRError:  # its way of saying that there is no text
+        return []
+    found = [(crop, box) for crop, box in zip(crops, detected.boxes, strict=True) if min(crop.shape[:2]) > 1]
+    # Lines of like length share a batch, so that little of it is padding.
+    found.sort(key=lambda pair: pair[0].shape[1] / pair[0].shape[0])
+    lines: list[ReadLine] = []
+    for start in range(0, len(found), LINES_AT_ONCE):
+        batch = found[start : start + LINES_AT_ONCE]
+        lines.extend(_recognise(reader, batch))
+        progress(min(1.0, (start + len(batch)) / len(found)))
+    return lines
+
+
+def _recognise(reader: Any, batch: Sequence[tuple[Pixels, Any]]) -> Iterator[ReadLine]:
+    read = reader.recognize_txt([crop for crop, _ in batch])
+    for text, score, places, (_, box) in zip(read.txts, read.scores, read.word_results, batch, strict=True):
+        if not text.strip():
+            continue
+        columns = iter([column for word in places.word_cols for column in word])
+        length = max(float(places.line_txt_len), 1.0)
+        centres: list[float] = []
+        for character in text:
+            # The engine gives no place for a space; it lies where the character before it does.
+            place = (next(columns, length) + 0.5) / length if not character.isspace() else (centres or [0.0])[-1]
+            centres.append(min(place, 1.0))
+        yield ReadLine(text, float(score), _corners(box), tuple(centres), tuple(float(value) for value in places.confs))
+
+
+def _corners(box: Any) -> tuple[Point, Point, Point, Point]:
+    top_left, top_right, bottom_right, bottom_left = ((float(x), float(y)) for x, y in box)
+    height = max(math.dist(top_left, bottom_left), math.dist(top_right, bottom_right))
+    width = max(math.dist(top_left, top_right), math.dist(bottom_left, bottom_right))
+    if height >= 1.5 * width:  # the engine turned such a crop by a quarter before it read it
+        return top_right, bottom_right, bottom_left, top_left
+    return top_left, top_right, bottom_right, bottom_left

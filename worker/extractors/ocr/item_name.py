@@ -1,0 +1,54 @@
+"""Splits the text before a price into the dish's name and a description on the same line."""
+
+from __future__ import annotations
+
+import re
+
+from worker.extractors.ocr.style import is_capitals
+
+_NUMBERING = re.compile(r"^(?:\(?[A-Z]?\d{1,3}[.):]|#\s?\d{1,3}\b|No\.?\s?\d{1,3}\b)\s+(?=\D)")
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Name and description of ``text``; the description is empty when the line is but a name."""
+    text = _NUMBERING.sub("", text).strip()
+    for split in (_at_end_of_capitals, _at_dash, _at_bracket):
+        name, description = split(text)
+        if description:
+            return name, description
+    return text, ""
+
+
+def _at_end_of_capitals(text: str) -> tuple[str, str]:
+    words = text.split()
+    count = 0
+    while count < len(words) and (is_capitals(words[count]) or not any(c.islower() for c in words[count])):
+        count += 1
+    rest = words[count:]
+    if count == 0 or len(rest) < 2 or not is_capitals(" ".join(words[:count])):
+        return text, ""
+    if not any(word[:1].islower() for word in rest) and "," not in text:
+        return text, ""
+    return _clean(" ".join(words[:count])), _clean(" ".join(rest))
+
+
+def _at_dash(text: str) -> tuple[str, str]:
+    found = re.search(r"\s[-–—]\s|:\s", text)
+    if not found:
+        return text, ""
+    name, rest = text[: found.start()], text[found.end() :]
+    describes = "," in rest or rest[:1].islower() or len(rest.split()) >= 4
+    if not describes or len(name.split()) > 6 or not re.search(r"\w{3}", name):
+        return text, ""
+    return _clean(name), _clean(rest)
+
+
+def _at_bracket(text: str) -> tuple[str, str]:
+    found = re.search(r"\s\(", text)
+    if not found or len(text[found.end() :].split()) < 4:
+        return text, ""
+    return _clean(text[: found.start()]), _clean(text[found.end() :].rstrip(")"))
+
+
+def _clean(text: str) -> str:
+    return text.strip(" -–—:;,.")

@@ -1,0 +1,34 @@
+"""From read lines to a menu: the stages in their order, each given only what the one before it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.extractors.ocr.assemble import assemble
+from worker.extractors.ocr.columns import read_in_columns
+from worker.extractors.ocr.link import Linked, link_prices
+from worker.extractors.ocr.menu import FoundMenu
+from worker.extractors.ocr.pieces import cut_pieces
+from worker.extractors.ocr.rows import join_rows
+from worker.extractors.ocr.straighten import straighten
+from worker.extractors.ocr.style import page_style
+from worker.extractors.ocr.text_line import ReadLine
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the layout stages made of a page."""
+
+    menu: FoundMenu
+    linked: Linked
+
+
+def understand(lines: Sequence[ReadLine]) -> Layout:
+    """The menu that the lines of a page show; without any dish its categories are empty."""
+    linked = link_prices(cut_pieces(straighten(lines)))
+    if not linked.rows:
+        return Layout(FoundMenu(), linked)
+    blocks = [join_rows(block) for block in read_in_columns(linked.rows)]
+    style = page_style([row for block in blocks for row in block], blocks)
+    return Layout(assemble(blocks, linked, style), linked)

@@ -1,0 +1,41 @@
+"""Joins pieces that stand side by side in one line of a column: halves of a name, or a name and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.extractors.ocr.link import Row
+from worker.extractors.ocr.pieces import TextPiece
+
+NEAR = 1.2
+"""Pieces of text no further apart than so many heights are one run of words."""
+
+
+def join_rows(block: Sequence[Row]) -> list[Row]:
+    """The block's rows, from top to bottom, pieces of the same line joined from left to right."""
+    joined: list[Row] = []
+    for row in sorted(block, key=lambda row: (row.y, row.x0)):
+        for index in range(len(joined) - 1, max(-1, len(joined) - 4), -1):
+            left, right = sorted((joined[index], row), key=lambda each: each.texts[0].x0)
+            if _belong_together(left, right):
+                joined[index] = _join(left, right)
+                break
+        else:
+            joined.append(row)
+    return sorted(joined, key=lambda row: (row.y, row.x0))
+
+
+def _belong_together(left: Row, right: Row) -> bool:
+    height = max(left.height, right.height)
+    if abs(left.y - right.y) > 0.5 * height or left.price_pieces:
+        return False
+    gap = right.texts[0].x0 - left.texts[-1].x1
+    if gap < -height:
+        return False
+    near = gap <= NEAR * height
+    return near or bool(right.price_pieces and right.price_pieces[0].x0 > right.texts[0].x0 and gap <= 8 * height)
+
+
+def _join(left: Row, right: Row) -> Row:
+    texts: list[TextPiece] = [*left.texts, *right.texts]
+    return Row(texts, list(right.price_pieces), min(left.certainty, right.certainty) * 0.95)
