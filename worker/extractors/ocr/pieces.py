@@ -19,7 +19,6 @@ _SIZE_WORDS = """
     ración racion verre bouteille calice bottiglia
 """
 _SIZES = frozenset(_SIZE_WORDS.split())
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
