@@ -70,15 +70,16 @@ class JobEvent:
         """Read what ``to_json`` wrote; raises ``ValueError`` for anything else."""
         try:
             data = json.loads(payload)
+            confidence = data["confidence"]
             return cls(
                 job_id=UUID(data["id"]),
                 user_id=UUID(data["user_id"]),
                 status=JobStatus(data["status"]),
-                confidence=data["confidence"],
+                confidence=None if confidence is None else float(confidence),
                 attempt=int(data["attempt"]),
                 seq=int(data["seq"]),
                 cursor=int(data["cursor"]),
                 at=datetime.fromisoformat(data["at"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a job event: {error!r}") from None
