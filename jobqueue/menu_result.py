@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,8 @@ from jobqueue.currencies import ISO_4217
 from jobqueue.errors import InvalidInputError, InvalidResultError
 
 MAX_PROBLEMS = 5
+# The escape itself, not a backslash that is escaped before the letters u0000.
+_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _not_blank(value: str) -> str:
@@ -171,7 +174,7 @@ def _refuse_unstorable(result: Any) -> None:
         encoded = json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResultError(f"The result cannot be stored as JSON: {error}.", problems=[str(error)]) from None
-    if b"\\u0000" in encoded:
+    if _NUL_ESCAPE.search(encoded):
         raise InvalidResultError("The result holds a NUL character, which Postgres cannot store.", problems=["NUL"])
 
 
