@@ -32,7 +32,7 @@ def psycopg2_url(url: str) -> Any:
     """The SQLAlchemy URL for a plain ``postgres://`` or ``postgresql://`` one, which always means psycopg2 here."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number, often from an unescaped password
         raise InvalidInputError(
             "DATABASE_URL is wrong: give it as postgresql://user:password@host:5432/database.", setting="DATABASE_URL"
         ) from None
