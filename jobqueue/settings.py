@@ -50,6 +50,12 @@ class Settings(BaseSettings):
             return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("celery_broker_url", mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, value: Any) -> Any:
+        # Compose files pass variables on empty, and Celery takes an empty address for a RabbitMQ on this machine.
+        return value or None
+
     @field_validator("database_url", "notifier_database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
