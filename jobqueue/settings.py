@@ -29,10 +29,16 @@ class Settings(BaseSettings):
     private_image_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), validation_alias="JOBQUEUE_PRIVATE_IMAGE_HOSTS"
     )
-    """Host names or addresses, comma separated, that pictures may be fetched from although they are not public."""
+    """Host names or addresses, comma separated, that pictures may be fetched from although they are not public.
+
+    Each is compared exactly with the host in the picture's address (``minio.internal``, ``10.0.0.5``, ``[::1]``)
+    and may name a port (``minio.internal:9000``), which then has to be the same. A cloud's metadata service stays
+    closed to host names; only its own address opens it.
+    """
     fetch_timeout: float = Field(30.0, gt=0, le=300, validation_alias="JOBQUEUE_FETCH_TIMEOUT")
     max_image_bytes: int = Field(20 * MEGABYTE, gt=0, validation_alias="JOBQUEUE_MAX_IMAGE_BYTES")
-    max_image_pixels: int = Field(50_000_000, gt=0, validation_alias="JOBQUEUE_MAX_IMAGE_PIXELS")
+    # Above 89 megapixels Pillow's own guard would answer first.
+    max_image_pixels: int = Field(50_000_000, gt=0, le=89_000_000, validation_alias="JOBQUEUE_MAX_IMAGE_PIXELS")
 
     lease_seconds: float = Field(10.0, ge=1, le=3600, validation_alias="JOBQUEUE_LEASE_SECONDS")
     time_limit: int = Field(120, ge=5, le=1800, validation_alias="JOBQUEUE_TIME_LIMIT")
