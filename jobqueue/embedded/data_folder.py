@@ -53,9 +53,9 @@ class DataFolder:
         """The given folder, made if missing. Raises ``EmbeddedServerError`` while another living owner has it."""
         path = path.absolute()
         try:
-            if not path.exists():
-                path.mkdir(mode=0o700, parents=True)
-                _open_to(user, path)
+            for missing in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+                missing.mkdir(mode=0o700)
+                _open_to(user, missing)
             if user is not None and not user.can_enter(path):
                 raise EmbeddedServerError(
                     f"the data folder {path} cannot be entered by the user {user.name!r}, as whom the server runs "
