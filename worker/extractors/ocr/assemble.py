@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from worker.extractors.ocr.furniture import furniture_kind
 from worker.extractors.ocr.headers import THRESHOLD, Surroundings, header_rating
 from worker.extractors.ocr.item_name import split_name
-from worker.extractors.ocr.link import Linked, Row, Side
+from worker.extractors.ocr.link import Row, Side
 from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, FoundMenu
 from worker.extractors.ocr.pieces import is_size
 from worker.extractors.ocr.rows import NEAR
 from worker.extractors.ocr.style import PageStyle, is_capitals, reads_like_description
 
+_TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+")
+"""A line of nothing but marks such as ``(VG)``."""
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
@@ -21,18 +22,17 @@ _SURCHARGE = re.compile(
 )
 
 
-def assemble(blocks: Sequence[Sequence[Row]], linked: Linked, style: PageStyle) -> FoundMenu:
-    """The menu of all blocks in reading order; a column that begins without a heading continues the section before."""
-    walk = _Walk(style, linked.side)
+def assemble(menu: FoundMenu, blocks: Sequence[Sequence[Row]], side: Side, style: PageStyle) -> None:
+    """Fill ``menu`` from all blocks in reading order; a column without a heading continues the section before."""
+    walk = _Walk(menu, style, side)
     for block in blocks:
         walk.block(block)
-    walk.menu.categories = [category for category in walk.menu.categories if category.items]
-    return walk.menu
+    menu.categories = [category for category in menu.categories if category.items]
 
 
 class _Walk:
-    def __init__(self, style: PageStyle, side: Side) -> None:
-        self.menu = FoundMenu()
+    def __init__(self, menu: FoundMenu, style: PageStyle, side: Side) -> None:
+        self.menu = menu
         self._style = style
         self._side = side
 
@@ -44,10 +44,7 @@ class _Walk:
         self._last_y: float | None = None
         pending: list[Row] = []
         for row in rows:
-            kind = furniture_kind(row.text)
-            if kind is not None and not (row.price_pieces and kind == "slogan"):
-                self.menu.asides.append(Aside(row, kind))
-            elif row.price_pieces and _SURCHARGE.search(row.text):
+            if row.price_pieces and _SURCHARGE.search(row.text):
                 self._surcharge(row)
             elif row.price_pieces:
                 self._place(pending, row, left, right)
@@ -109,6 +106,8 @@ class _Walk:
             return pending, []
         if self._last is None:
             return [], pending
+        if _TAGS.fullmatch(item_row.text):
+            return pending[:-1], pending[-1:]
         if self._side is Side.BELOW:
             return [], pending
         takes_name = self._style.price_on_description and reads_like_description(item_row.text)
@@ -175,7 +174,7 @@ class _Walk:
             name, further = split_name(first.text)
             description = _joined(further, description)
             certainty *= 0.8
-        elif above and self._last is not None and _alike(above[-1], row, self._style):
+        elif above and (_TAGS.fullmatch(row.text) or self._continues(above[-1], row)):
             name = _joined(above[-1].text, name)
             certainty *= 0.8
             self._aside_notes(above[:-1])
@@ -189,6 +188,11 @@ class _Walk:
         item = FoundItem(name, description, row, certainty)
         self.menu.categories[-1].items.append(item)
         self._last = item
+
+    def _continues(self, above: Row, row: Row) -> bool:
+        """Whether ``row`` is the second line of a name that begins above it."""
+        near = row.y - above.y <= 1.25 * self._style.step
+        return near and _alike(above, row, self._style) and not reads_like_description(above.text)
 
     def _aside_notes(self, rows: Sequence[Row]) -> None:
         for row in rows:

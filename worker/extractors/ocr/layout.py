@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from worker.extractors.ocr.assemble import assemble
 from worker.extractors.ocr.columns import read_in_columns
+from worker.extractors.ocr.furniture import furniture_kind
 from worker.extractors.ocr.link import Linked, link_prices
-from worker.extractors.ocr.menu import FoundMenu
+from worker.extractors.ocr.menu import Aside, FoundMenu
 from worker.extractors.ocr.pieces import cut_pieces
+from worker.extractors.ocr.price_repair import repair_prices
 from worker.extractors.ocr.rows import join_rows
 from worker.extractors.ocr.straighten import straighten
 from worker.extractors.ocr.style import page_style
@@ -26,9 +28,14 @@ class Layout:
 
 def understand(lines: Sequence[ReadLine]) -> Layout:
     """The menu that the lines of a page show; without any dish its categories are empty."""
-    linked = link_prices(cut_pieces(straighten(lines)))
+    linked = link_prices(repair_prices(cut_pieces(straighten(lines))))
     if not linked.rows:
         return Layout(FoundMenu(), linked)
-    blocks = [join_rows(block) for block in read_in_columns(linked.rows)]
-    style = page_style([row for block in blocks for row in block], blocks)
-    return Layout(assemble(blocks, linked, style), linked)
+    # Furniture runs across columns and names sums that are no prices of dishes, so it goes first.
+    asides = [Aside(row, kind) for row in linked.rows if (kind := furniture_kind(row.text)) is not None]
+    apart = {id(aside.row) for aside in asides}
+    blocks = [join_rows(block) for block in read_in_columns([row for row in linked.rows if id(row) not in apart])]
+    menu = FoundMenu(asides=asides)
+    if blocks:
+        assemble(menu, blocks, linked.side, page_style([row for block in blocks for row in block], blocks))
+    return Layout(menu, linked)

@@ -123,7 +123,7 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         close = [
             right
             for price in column
-            if (right := rights[id(price)]) is not None and right.x0 - price.x1 <= 3 * price.height
+            if (right := rights[id(price)]) is not None and right.x0 - price.x1 <= 1.5 * price.height
         ]
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]

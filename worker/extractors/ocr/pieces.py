@@ -11,7 +11,7 @@ from worker.extractors.ocr.text_line import Line, Word
 
 WIDE_GAP = 2.4
 """Two words further apart than so many line heights belong to different pieces."""
-_LEADER = re.compile(r"^[.·…•_‥⋯\-–—~*=:,'`]+$")
+_LEADER = re.compile(r"^(?:[.·…•_‥⋯~*=:,'`]+|[-–—.·_]{2,})$")
 _SIZE_WORDS = """
     sm s m l xl med lg small medium large regular reg half full glass gls bottle btl cup bowl pint single double triple
     each ea per person persons pp for or and from up to the a x kg lb pc pcs piece pieces oz ml cl dozen doz slice whole

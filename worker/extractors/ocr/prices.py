@@ -35,6 +35,8 @@ class Price:
     """Characters were read as others, for example ``I.40`` as 1.40."""
     added: bool = False
     """Written with a plus sign: a surcharge."""
+    cents: bool = False
+    """Written with two decimals."""
 
 
 _NUMBER = r"\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
@@ -125,7 +127,20 @@ def _price(match: re.Match[str], original: str, mended: str) -> Price | None:
             return None
     start, end = match.span()
     repaired = original[start:end] != mended[start:end]
-    return Price(value, start, end, evidence, currency_of(mark) if mark else None, repaired, bool(match.group("plus")))
+    return Price(
+        value,
+        start,
+        end,
+        evidence,
+        currency_of(mark) if mark else None,
+        repaired,
+        bool(match.group("plus")),
+        _has_cents(match.group("number")),
+    )
+
+
+def _has_cents(number: str) -> bool:
+    return re.search(r"[.,]\s?\d{2}$", number) is not None
 
 
 def _is_part_of_a_word(text: str, start: int, end: int) -> bool:
