@@ -7,7 +7,6 @@ from typing import Protocol
 
 from sqlalchemy import Engine, text
 
-from benchmarks import handwritten
 from jobqueue import JobQueueManager
 from jobqueue.settings import Settings
 
@@ -42,13 +41,17 @@ class Handwritten:
     celery_app = "benchmarks.handwritten"
 
     def __init__(self, engine: Engine, url: str) -> None:
+        # Reads the settings when it is imported, as a worker does, and those exist only now.
+        from benchmarks import handwritten  # noqa: PLC0415
+
         self._engine = engine
         self._url = url
+        self._submit = handwritten.submit
         with engine.begin() as connection:
             connection.execute(handwritten.TABLE)
 
     def submit(self, user_id: uuid.UUID) -> uuid.UUID:
-        return handwritten.submit(self._engine, user_id, self._url)
+        return self._submit(self._engine, user_id, self._url)
 
 
 def add_user(engine: Engine) -> uuid.UUID:

@@ -56,7 +56,7 @@ class AsyncEventStream:
             await self._subscribe()
             start = self._after
             if start is None:
-                start = await asyncio.to_thread(self._database.run, current_cursor)
+                start = await asyncio.to_thread(self._database.statement, current_cursor)
             self._position = ReplayPosition(start)
         return self
 
@@ -132,7 +132,7 @@ class AsyncEventStream:
         assert self._position is not None  # noqa: S101 - open() has set it
         position = self._position
         page = await asyncio.to_thread(
-            self._database.run, lambda connection: events_after(connection, self._user_id, position.cursor, PAGE)
+            self._database.statement, lambda connection: events_after(connection, self._user_id, position.cursor, PAGE)
         )
         for event in page:
             if position.accept(event):

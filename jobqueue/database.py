@@ -56,6 +56,8 @@ class Database:
 
     def __init__(self, bind: Engine | SessionFactory) -> None:
         self._bind = bind
+        # Shares the pool; a single statement needs no BEGIN and COMMIT around it, which are round trips.
+        self._autocommit = bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else bind
 
     def run(self, work: Callable[[Connection], T], session: Session | None = None) -> T:
         """Return ``work(connection)``, committed; with ``session`` the caller commits.
@@ -65,14 +67,25 @@ class Database:
         """
         if session is not None:
             return self._join(work, session)
+        return self._twice_if_stale(work, self._bind)
+
+    def statement(self, work: Callable[[Connection], T]) -> T:
+        """The same for work that is one statement: it commits by itself, without a transaction around it.
+
+        When the connection breaks before the answer arrives, nobody knows whether the statement took effect, and it is
+        executed once more: only for statements that bear this.
+        """
+        return self._twice_if_stale(work, self._autocommit)
+
+    def _twice_if_stale(self, work: Callable[[Connection], T], bind: Engine | SessionFactory) -> T:
         with translated_errors():
             try:
-                return self._own(work)
+                return self._own(work, bind)
             except _StaleConnectionError:
-                return self._own(work)
+                return self._own(work, bind)
 
-    def _own(self, work: Callable[[Connection], T]) -> T:
-        with self._transaction() as connection:
+    def _own(self, work: Callable[[Connection], T], bind: Engine | SessionFactory) -> T:
+        with self._transaction(bind) as connection:
             try:
                 return work(connection)
             except DBAPIError as error:
@@ -80,13 +93,14 @@ class Database:
                     raise _StaleConnectionError from error
                 raise
 
+    @staticmethod
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        if isinstance(self._bind, Engine):
-            with self._bind.begin() as connection:
+    def _transaction(bind: Engine | SessionFactory) -> Iterator[Connection]:
+        if isinstance(bind, Engine):
+            with bind.begin() as connection:
                 yield connection
         else:
-            with self._bind() as session, session.begin():
+            with bind() as session, session.begin():
                 yield session.connection()
 
     @staticmethod

@@ -45,7 +45,7 @@ class EventStream:
         self._retry_at = 0.0
         self._liveness = Liveness(time.monotonic())
         self._subscribe_or_plan()
-        self._position = ReplayPosition(database.run(current_cursor) if after is None else after)
+        self._position = ReplayPosition(database.statement(current_cursor) if after is None else after)
         self._must_catch_up = True
 
     @property
@@ -135,7 +135,7 @@ class EventStream:
 
     def _catch_up(self, wait: float) -> None:
         try:
-            page = self._database.run(lambda c: events_after(c, self._user_id, self._position.cursor, PAGE))
+            page = self._database.statement(lambda c: events_after(c, self._user_id, self._position.cursor, PAGE))
         except QueueUnavailableError as error:
             self._failures += 1
             log.warning("Could not read the event log: %s", error)
@@ -175,4 +175,4 @@ class EventStream:
 
 def job_loader(database: Database, user_id: UUID) -> JobLoader:
     """What ``JobEvent.job`` calls."""
-    return lambda job_id: database.run(lambda connection: get_job(connection, job_id, user_id))
+    return lambda job_id: database.statement(lambda connection: get_job(connection, job_id, user_id))

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from jobqueue.arguments import checked_cursor, checked_uuid
-from jobqueue.database import Database, SessionFactory
+from jobqueue.database import SessionFactory
 from jobqueue.event_stream import EventStream
 from jobqueue.events import JobEvent
 from jobqueue.redis_connection import connect_redis

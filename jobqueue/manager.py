@@ -85,7 +85,7 @@ class JobQueueManager:
         """The job, or ``None`` when it does not exist or belongs to somebody other than ``user_id``."""
         job = checked_uuid(job_id, "job_id")
         user = None if user_id is None else checked_uuid(user_id, "user_id")
-        return self._database.run(lambda connection: lookup.get_job(connection, job, user))
+        return self._database.statement(lambda connection: lookup.get_job(connection, job, user))
 
     def list_user_jobs(
         self,
@@ -102,7 +102,7 @@ class JobQueueManager:
         wanted = None if status is None else checked_status(status)
         position = _page_position(before)
         count = checked_limit(limit)
-        return self._database.run(
+        return self._database.statement(
             lambda connection: lookup.list_jobs(connection, user, limit=count, status=wanted, before=position)
         )
 
@@ -110,7 +110,7 @@ class JobQueueManager:
         """Every status change of the job, in order; empty for an unknown job and for somebody else's."""
         job = checked_uuid(job_id, "job_id")
         user = None if user_id is None else checked_uuid(user_id, "user_id")
-        return self._database.run(lambda connection: lookup.job_history(connection, job, user))
+        return self._database.statement(lambda connection: lookup.job_history(connection, job, user))
 
     def wait_for_job(
         self,

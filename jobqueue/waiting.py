@@ -47,7 +47,7 @@ def wait_for_finish(
     watch = Watch(on_update)
     with EventStream(client, database, user_id) as stream:
         while True:
-            job = database.run(lambda connection: get_job(connection, job_id, user_id))
+            job = database.statement(lambda connection: get_job(connection, job_id, user_id))
             if job is None:
                 raise unknown_job()
             watch.saw(job)

@@ -109,7 +109,6 @@ class Attempt:
                 "The picture at this address is not the one that was submitted (its SHA-256 differs); submit it again.",
                 "IMAGE_CHANGED",
             )
-        report("fetching", 1.0)
         outcome = self._resources.extractor.extract(
             image,
             schema_version=self._job.schema_version,
@@ -169,7 +168,7 @@ def patiently(database: Database, work: Callable[[Connection], T]) -> T:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return database.run(work)
+            return database.statement(work)
         except QueueUnavailableError as error:
             if time.monotonic() >= give_up_at:
                 raise

@@ -63,7 +63,7 @@ class LeaseKeeper:
     def _renew(self, leases: list[Lease]) -> None:
         wanted = [(lease.job_id, lease.attempt) for lease in leases]
         try:
-            kept = self._database.run(lambda connection: renew_leases(connection, wanted, self._lease_seconds))
+            kept = self._database.statement(lambda connection: renew_leases(connection, wanted, self._lease_seconds))
         except JobQueueError as error:
             # Nobody can take the job while the database is away; if somebody does afterwards, the fence holds.
             log.warning("Could not renew %d lease(s): %s", len(leases), error)

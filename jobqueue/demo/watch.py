@@ -86,6 +86,7 @@ def _follow(messages: Any, stack: LocalStack, job_id: UUID, timeline: Timeline, 
             else:
                 _show_status(payload, timeline, progress.console)
                 if JobStatus(payload["status"]).is_finished:
+                    stages.finish()
                     timeline.mark("finished")
                     return
     raise PollingTimeoutError(f"The job did not finish within {PATIENCE_SECONDS:.0f} s; see {stack.log_folder}.")
@@ -100,10 +101,13 @@ class Stages:
 
     def advance(self, stage: str, fraction: float) -> None:
         if stage not in self._bars:
-            for bar in self._bars.values():
-                self._progress.update(bar, completed=1.0)
+            self.finish()
             self._bars[stage] = self._progress.add_task(stage, total=1.0)
         self._progress.update(self._bars[stage], completed=fraction)
+
+    def finish(self) -> None:
+        for bar in self._bars.values():
+            self._progress.update(bar, completed=1.0)
 
 
 def _show_status(payload: dict[str, Any], timeline: Timeline, console: Console) -> None:

@@ -27,63 +27,68 @@ class RelayedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RelayPosition:
-    last_cursor: int
-    published_cursor: int
+class NumberedBatch:
+    """Events in the order of their cursors; ``previous`` is the cursor before the first of them."""
+
+    events: list[RelayedEvent]
+    previous: int
 
 
-def lock_relay(connection: Connection) -> RelayPosition:
-    """Take the relay row's lock to the end of the transaction: only its holder may number events."""
-    row = connection.execute(select(RELAY.c.last_cursor, RELAY.c.published_cursor).with_for_update()).one()
-    return RelayPosition(row.last_cursor, row.published_cursor)
+_DISPATCH = "event.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp()"
+
+# One statement, so one round trip. Of two notifiers that number at once the second waits for the relay row, reads its
+# new position, and passes over the events that the first has numbered, because the condition on the cursor is checked
+# again on the row as it is then. `id` grows within a job because a job's events are written under its row lock.
+_NUMBER = text(f"""
+    WITH relay AS (
+        SELECT last_cursor FROM menu_extraction_relay FOR UPDATE
+    ), pending AS (
+        SELECT job_id, seq, row_number() OVER (ORDER BY id) AS place
+        FROM (SELECT job_id, seq, id FROM menu_extraction_job_events WHERE cursor IS NULL ORDER BY id LIMIT :batch) AS o
+    ), event AS (
+        UPDATE menu_extraction_job_events AS event SET cursor = relay.last_cursor + pending.place
+        FROM pending, relay
+        WHERE event.job_id = pending.job_id AND event.seq = pending.seq AND event.cursor IS NULL
+        RETURNING event.*
+    ), moved AS (
+        UPDATE menu_extraction_relay
+        SET last_cursor = (SELECT max(cursor) FROM event), published_cursor = greatest(published_cursor, :published)
+        WHERE EXISTS (SELECT FROM event)
+    )
+    SELECT event.*, {_DISPATCH} AS dispatch, relay.last_cursor AS previous
+    FROM event JOIN menu_extraction_jobs AS job ON job.id = event.job_id CROSS JOIN relay
+    ORDER BY event.cursor
+""")  # noqa: S608 - the condition is ours
+
+_UNPUBLISHED = text(f"""
+    SELECT event.*, {_DISPATCH} AS dispatch
+    FROM menu_extraction_job_events AS event JOIN menu_extraction_jobs AS job ON job.id = event.job_id
+    WHERE event.cursor > :published
+    ORDER BY event.cursor LIMIT :batch
+""")  # noqa: S608
+
+
+def number_pending(connection: Connection, published: int, batch: int) -> NumberedBatch:
+    """Give the oldest unnumbered events their cursors, and record that all up to ``published`` went out."""
+    rows = connection.execute(_NUMBER, {"published": published, "batch": batch}).all()
+    return NumberedBatch([RelayedEvent(_event(row), row.dispatch) for row in rows], rows[0].previous if rows else 0)
+
+
+def unpublished(connection: Connection, published: int, batch: int) -> list[RelayedEvent]:
+    """Events that were numbered but perhaps never published, because their notifier died in between."""
+    rows = connection.execute(_UNPUBLISHED, {"published": published, "batch": batch})
+    return [RelayedEvent(_event(row), row.dispatch) for row in rows]
+
+
+def published_cursor(connection: Connection) -> int:
+    """How far the events were certainly published."""
+    cursor: int = connection.execute(select(RELAY.c.published_cursor)).scalar_one()
+    return cursor
 
 
 def mark_published(connection: Connection, cursor: int) -> None:
     """Record that everything up to ``cursor`` went out; the mark never moves back."""
     connection.execute(update(RELAY).where(RELAY.c.published_cursor < cursor).values(published_cursor=cursor))
-
-
-# Numbers the oldest pending events. `id` grows within a job because a job's events are written under its row lock.
-# The condition on the cursor is repeated on the outside so that no event can be numbered twice.
-_NUMBER = text("""
-    WITH pending AS (
-        SELECT job_id, seq, id FROM menu_extraction_job_events WHERE cursor IS NULL ORDER BY id LIMIT :batch
-    ), numbered AS (
-        SELECT job_id, seq, :last + row_number() OVER (ORDER BY id) AS cursor FROM pending
-    ), written AS (
-        UPDATE menu_extraction_job_events AS event SET cursor = numbered.cursor
-        FROM numbered
-        WHERE event.job_id = numbered.job_id AND event.seq = numbered.seq AND event.cursor IS NULL
-        RETURNING event.*
-    ), moved AS (
-        UPDATE menu_extraction_relay SET last_cursor = (SELECT max(cursor) FROM written)
-        WHERE EXISTS (SELECT FROM written)
-    )
-    SELECT written.*,
-           (written.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp()) AS dispatch
-    FROM written JOIN menu_extraction_jobs AS job ON job.id = written.job_id
-    ORDER BY written.cursor
-""")
-
-_UNPUBLISHED = text("""
-    SELECT event.*,
-           (event.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp()) AS dispatch
-    FROM menu_extraction_job_events AS event JOIN menu_extraction_jobs AS job ON job.id = event.job_id
-    WHERE event.cursor > :published
-    ORDER BY event.cursor LIMIT :batch
-""")
-
-
-def number_pending(connection: Connection, last_cursor: int, batch: int) -> list[RelayedEvent]:
-    """Give the oldest unnumbered events the cursors after ``last_cursor``. Needs the relay row's lock."""
-    rows = connection.execute(_NUMBER, {"last": last_cursor, "batch": batch})
-    return [RelayedEvent(_event(row), row.dispatch) for row in rows]
-
-
-def unpublished(connection: Connection, published_cursor: int, batch: int) -> list[RelayedEvent]:
-    """Events that were numbered but perhaps never published, because their notifier died in between."""
-    rows = connection.execute(_UNPUBLISHED, {"published": published_cursor, "batch": batch})
-    return [RelayedEvent(_event(row), row.dispatch) for row in rows]
 
 
 def current_cursor(connection: Connection) -> int:

@@ -6,40 +6,57 @@ What a notifier numbered but did not publish, because it died in between, the ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import redis
-from sqlalchemy import Connection
 
 from jobqueue.database import Database
-from jobqueue.store.event_log import RelayedEvent, lock_relay, mark_published, number_pending, unpublished
+from jobqueue.store.event_log import RelayedEvent, mark_published, number_pending, published_cursor, unpublished
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.publisher import publish_events
 
-BATCH = 500
+BATCH = 200
 
 
 class Relay:
+    """Made anew by each leader, which begins with what its predecessor may have left unpublished."""
+
     def __init__(self, database: Database, client: redis.Redis, dispatcher: Dispatcher) -> None:
         self._database = database
         self._client = client
         self._dispatcher = dispatcher
-        self._published = 0
+        self._published = database.statement(published_cursor)
+        self._marked = self._published
+        self._publish_rest()
 
     def drain(self) -> int:
         """Relay everything there is; returns how many events that were."""
         relayed = 0
-        while batch := self._database.run(self._take):
-            publish_events(self._client, [one.event for one in batch])
-            self._dispatcher.dispatch([one.event.job_id for one in batch if one.dispatch])
-            # Recorded by the transaction that takes the next batch; if it never comes, this batch goes out again.
-            self._published = batch[-1].event.cursor
-            relayed += len(batch)
+        while True:
+            batch = self._database.statement(lambda connection: number_pending(connection, self._published, BATCH))
+            if not batch.events:
+                break
+            self._marked = self._published
+            if batch.previous == self._published:
+                self._publish(batch.events)
+            else:
+                # Another notifier numbered events in between: it led, or still believes it does.
+                self._publish_rest()
+            relayed += len(batch.events)
+        self._mark()
         return relayed
 
-    def _take(self, connection: Connection) -> list[RelayedEvent]:
-        position = lock_relay(connection)
-        if self._published > position.published_cursor:
-            mark_published(connection, self._published)
-        published = max(self._published, position.published_cursor)
-        if position.last_cursor > published:
-            return unpublished(connection, published, BATCH)
-        return number_pending(connection, position.last_cursor, BATCH)
+    def _publish_rest(self) -> None:
+        while rest := self._database.statement(lambda connection: unpublished(connection, self._published, BATCH)):
+            self._publish(rest)
+
+    def _publish(self, batch: Sequence[RelayedEvent]) -> None:
+        publish_events(self._client, [one.event for one in batch])
+        self._dispatcher.dispatch([one.event.job_id for one in batch if one.dispatch])
+        self._published = batch[-1].event.cursor
+
+    def _mark(self) -> None:
+        published = self._published
+        if published > self._marked:
+            self._database.statement(lambda connection: mark_published(connection, published))
+            self._marked = published

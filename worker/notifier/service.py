@@ -28,6 +28,9 @@ STANDBY_POLL_SECONDS = 0.25
 # A lost notification costs at most this long.
 MAX_SLEEP_SECONDS = 1.0
 SAY_AGAIN_AFTER_SECONDS = 30.0
+# Under load rounds begin at least this far apart, so that one round takes many events; after a quiet moment the first
+# event does not wait.
+ROUND_SECONDS = 0.005
 
 
 class Notifier:
@@ -89,6 +92,7 @@ class Notifier:
         relay = Relay(self._database, self._redis, self._dispatcher)
         sweeper = Sweeper(self._database, self._dispatcher, self._settings.lease_seconds)
         while not self._stopping:
+            began = time.monotonic()
             relay.drain()
             sweeper.sweep()
             self._recovered()
@@ -96,6 +100,7 @@ class Notifier:
                 self._sleep_announced(wake_up, relay)
             else:
                 wake_up.wait(MAX_SLEEP_SECONDS, self._interrupt)
+            time.sleep(max(0.0, began + ROUND_SECONDS - time.monotonic()))
 
     def _sleep_announced(self, wake_up: WakeUpConnection, relay: Relay) -> None:
         if not wake_up.try_announce_sleep():

@@ -35,7 +35,7 @@ class Sweeper:
         self._send_lost_messages_again()
 
     def _reap(self) -> None:
-        for job in self._database.run(lambda connection: reap_expired_leases(connection, BATCH)):
+        for job in self._database.statement(lambda connection: reap_expired_leases(connection, BATCH)):
             log.warning("Job %s lost its worker in attempt %d; it is %s now.", job.id, job.attempt, job.status.value)
 
     def _send_lost_messages_again(self) -> None:
@@ -43,7 +43,7 @@ class Sweeper:
 
         Messages that a busy worker has already taken are sent again too; the claim lets only one of them through.
         """
-        overdue = self._database.run(lambda connection: overdue_jobs(connection, OVERDUE_SECONDS, BATCH))
+        overdue = self._database.statement(lambda connection: overdue_jobs(connection, OVERDUE_SECONDS, BATCH))
         if overdue and self._dispatcher.waiting_messages() == 0:
             log.warning("Sending the messages of %d overdue job(s) again.", len(overdue))
             self._dispatcher.dispatch(overdue)
