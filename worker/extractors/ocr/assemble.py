@@ -49,7 +49,7 @@ class _Walk:
             elif row.price_pieces:
                 self._place(pending, row, left, right)
                 pending = []
-                self._last_y = row.y
+                self._last_y = max(row.y, *(piece.y for piece in row.price_pieces))
             elif all(is_size(text.text) for text in row.texts):
                 self.menu.asides.append(Aside(row, "heading of a column of sizes"))
             else:
@@ -108,10 +108,7 @@ class _Walk:
             return [], pending
         if _TAGS.fullmatch(item_row.text):
             return pending[:-1], pending[-1:]
-        if self._side is Side.BELOW:
-            return [], pending
-        takes_name = self._style.price_on_description and reads_like_description(item_row.text)
-        if takes_name:
+        if self._takes_name_above(item_row):
             for index in range(len(pending) - 1, -1, -1):
                 if not reads_like_description(pending[index].text):
                     return pending[:index], pending[index:]
@@ -167,8 +164,7 @@ class _Walk:
             else:
                 description = _joined(description, text.text)
         above = list(before)
-        takes_name = self._side is Side.BELOW or (self._style.price_on_description and reads_like_description(row.text))
-        if above and takes_name:
+        if above and self._takes_name_above(row):
             first, *rest = above
             description = _joined(" ".join(line.text for line in rest), row.text)
             name, further = split_name(first.text)
@@ -188,6 +184,11 @@ class _Walk:
         item = FoundItem(name, description, row, certainty)
         self.menu.categories[-1].items.append(item)
         self._last = item
+
+    def _takes_name_above(self, row: Row) -> bool:
+        """Whether the price stands at the end of the description, so that the name is further up."""
+        expected = self._style.price_on_description or self._side is Side.BELOW
+        return expected and reads_like_description(row.text)
 
     def _continues(self, above: Row, row: Row) -> bool:
         """Whether ``row`` is the second line of a name that begins above it."""

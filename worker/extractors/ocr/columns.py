@@ -9,6 +9,9 @@ from worker.extractors.ocr.link import Row
 
 FEWEST_PRICED = 2
 """A column has at least so many priced rows."""
+FEWEST_BESIDE = 6
+"""A part of the page is looked through for columns only if it has so many priced rows."""
+LEVELS_TRIED = 6
 
 
 def read_in_columns(rows: Sequence[Row]) -> list[list[Row]]:
@@ -16,7 +19,10 @@ def read_in_columns(rows: Sequence[Row]) -> list[list[Row]]:
     rows = sorted(rows, key=lambda row: (row.y, row.x0))
     gutter = _gutter(rows)
     if gutter is None:
-        return [rows] if rows else []
+        level = _level_with_columns(rows)
+        if level is None:
+            return [rows] if rows else []
+        return [*read_in_columns(rows[:level]), *read_in_columns(rows[level:])]
     x, slack = gutter
     blocks: list[list[Row]] = []
     band: list[Row] = []
@@ -27,7 +33,7 @@ def read_in_columns(rows: Sequence[Row]) -> list[list[Row]]:
             band = []
         else:
             band.append(row)
-    return _joined(blocks + _halves(band, x))
+    return blocks + _halves(band, x)
 
 
 def _halves(band: Sequence[Row], x: float) -> list[list[Row]]:
@@ -36,9 +42,14 @@ def _halves(band: Sequence[Row], x: float) -> list[list[Row]]:
     return [*(read_in_columns(left) if left else []), *(read_in_columns(right) if right else [])]
 
 
-def _joined(blocks: Sequence[list[Row]]) -> list[list[Row]]:
-    """Single crossing rows join the next crossing row; everything else stays as it is."""
-    return [block for block in blocks if block]
+def _level_with_columns(rows: Sequence[Row]) -> int | None:
+    """Where to cut the page across so that one part has columns: at one of its widest gaps between lines."""
+    gaps = sorted(range(1, len(rows)), key=lambda index: rows[index - 1].y - rows[index].y)
+    for index in gaps[:LEVELS_TRIED]:
+        for part in (rows[:index], rows[index:]):
+            if sum(bool(row.price_pieces) for row in part) >= FEWEST_BESIDE and _gutter(part) is not None:
+                return index
+    return None
 
 
 def _crosses(row: Row, x: float, slack: float) -> bool:

@@ -86,7 +86,7 @@ def _rows(dots: npt.NDArray[np.float64]) -> list[list[int]]:
 
 def _next_dot(dots: npt.NDArray[np.float64], index: int) -> int | None:
     x, y, _, height = dots[index]
-    end = int(np.searchsorted(dots[:, 0], x + max(6.0 * height, 12.0), side="right"))
+    end = int(np.searchsorted(dots[:, 0], x + max(10.0 * height, 12.0), side="right"))
     near = dots[index + 1 : end]
     fits = (np.abs(near[:, 1] - y) <= 0.25 * height + 1.5) & (near[:, 0] - x > 0.9 * height)
     fits &= np.abs(near[:, 3] - height) <= 0.4 * height + 1

@@ -111,28 +111,34 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
     lefts = {id(price): price.follows or _nearest_left(price, texts) for price in prices}
     rights = {id(price): price.precedes or _nearest_right(price, texts) for price in prices}
     priced = {id(text) for text in lefts.values() if text is not None}
-    loose = [
-        price
-        for price in prices
-        if lefts[id(price)] is None and rights[id(price)] is None and _above(price, texts) is not None
-    ]
-    without_left = [price for price in prices if lefts[id(price)] is None]
-    otherwise = Side.BELOW if len(loose) > 0.5 * len(prices) and len(without_left) > 0.5 * len(prices) else Side.RIGHT
+    under = [price for price in prices if price.follows is None and _stands_under(price, _above(price, texts))]
+    otherwise = Side.BELOW if len(under) >= 0.6 * len(prices) else Side.RIGHT
     sides: dict[int, Side] = {}
     for column in _price_columns(prices):
         close = [
             right
             for price in column
-            if (right := rights[id(price)]) is not None and right.x0 - price.x1 <= 1.5 * price.height
+            if (right := rights[id(price)]) is not None
+            and right.x0 - price.x1 <= 1.5 * price.height
+            and abs(right.y - price.y) <= 0.35 * price.height
         ]
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]
-        leads = len(close) >= 0.8 * len(column) and len(own) >= 0.6 * len(close)
+        first = [price for price in column if lefts[id(price)] is None]
+        leads = len(close) >= 0.8 * len(column) and len(own) >= 0.6 * len(close) and len(first) >= 0.2 * len(column)
         if len(column) < 2:
             leads = leads and column[0].precedes is not None and lefts[id(column[0])] is None
         for price in column:
             sides[id(price)] = Side.LEFT if leads else otherwise
     return sides
+
+
+def _stands_under(price: PricePiece, text: TextPiece | None) -> bool:
+    """Whether the price is set under the text: with a common middle or a common left edge."""
+    if text is None:
+        return False
+    off_centre = abs((text.x0 + text.x1) - (price.x0 + price.x1)) / 2
+    return min(off_centre, abs(text.x0 - price.x0)) <= 0.8 * price.height
 
 
 def _price_columns(prices: Sequence[PricePiece]) -> list[list[PricePiece]]:

@@ -1,4 +1,5 @@
-"""Mends prices that only the rest of the page shows to be misread: a lost decimal point, a currency mark read as a digit."""
+"""Mends prices that only the rest of the page shows to be misread: a lost decimal point, a currency mark
+read as a digit."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ def repair_prices(pieces: Sequence[Piece]) -> list[Piece]:
 
 class _Page:
     def __init__(self, prices: Sequence[Price]) -> None:
-        self._median = median(price.value for price in prices if price.value)
-        self._with_cents = sum(price.cents for price in prices) >= 0.6 * len(prices)
+        with_cents = [price.value for price in prices if price.value and price.cents]
+        self._with_cents = len(with_cents) >= 0.5 * len(prices)
+        self._median = median(with_cents if self._with_cents else [price.value for price in prices if price.value])
         self._marked = sum(price.evidence is Evidence.MARKED for price in prices) >= 0.6 * len(prices)
 
     def mended(self, price: Price) -> Price:

@@ -48,11 +48,11 @@ _UNIT = (
 _PRICE = re.compile(
     rf"""
     (?P<plus>\+\s?)?
-    (?:(?P<before>{MARK})\s?)?
+    (?:(?:(?P<before>{MARK})|(?<![^\W_])E(?=\s?\d+[.,]\d\d))\s?)?
     (?<![\d:#]) (?<!\d[.,]) (?P<number>{_NUMBER}) (?!\d) (?![.,:]\d)
     (?P<thousand>\s?k\b)?
     (?P<dash>\s?[.,][-–—=](?!\d))?
-    (?:\s?(?P<after>{MARK})(?!\d))?
+    (?:\s?(?:(?P<after>{MARK})|(?P<like>E(?=\W*$)))(?!\d))?
     (?P<unit>\s?(?:{_UNIT})\b | \s?(?:%|°|"|″|”|'') )?
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -117,7 +117,7 @@ def _price(match: re.Match[str], original: str, mended: str) -> Price | None:
         value *= 1000
     if value >= LARGEST:
         return None
-    if mark:
+    if mark or match.group("like"):  # a euro or pound sign is easily read as E
         evidence = Evidence.MARKED
     elif has_decimals or match.group("thousand") or match.group("dash"):
         evidence = Evidence.DECIMAL
