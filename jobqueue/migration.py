@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Engine
 
 from jobqueue.database import translated_errors
@@ -26,10 +27,17 @@ def migrations_folder() -> Path:
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Upgrade to ``revision``. Several processes may do so at once: the first one does it, the others wait.
 
-    Raises ``QueueUnavailableError`` when the database cannot be reached.
+    Raises ``QueueUnavailableError`` when the database cannot be reached or a newer version has migrated it.
     """
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     with translated_errors(), engine.connect() as connection:
+        # Closed afterwards instead of pooled, so that the migration's lock goes with it, after a failure too.
+        connection.detach()
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        try:
+            command.upgrade(config, revision)
+        except CommandError:
+            raise QueueUnavailableError(
+                "The database holds a revision that this version does not know; install the version that migrated it."
+            ) from None
