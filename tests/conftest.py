@@ -1,3 +1,175 @@
-"""What every test may use."""
+"""What every test may use: a database of its own, its own Redis, and the real processes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from sqlalchemy import Engine, make_url, text
+
+from jobqueue import JobQueueManager, Settings
+from jobqueue.database import create_database_engine
+from jobqueue.migration import migrate
+from jobqueue.settings import load_settings
+from tests.image_server import ImageServer
+from tests.processes import Processes
 
 pytest_plugins = ["tests.servers"]
+
+# The first half of Valkey's logical databases belongs to tests, the second to the processes that live longer than one.
+PROCESS_DATABASES_FROM = 32
+LOGS = pytest.StashKey[list[Path]]()
+
+
+class DatabaseMaker:
+    """Makes and drops databases whose names no other run and no other test worker uses."""
+
+    def __init__(self, server_url: str, prefix: str) -> None:
+        self._url = make_url(server_url)
+        self._prefix = prefix
+        self._numbers = itertools.count(1)
+        self._admin = create_database_engine(server_url, isolation_level="AUTOCOMMIT")
+        with self._admin.connect() as connection:
+            version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
+        # Without it Postgres 15 and later write the whole copy into the log: four times as long.
+        self._strategy = "STRATEGY FILE_COPY" if version >= 150_000 else ""
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a new database, which goes with the block whoever is still connected to it."""
+        name = f"{self._prefix}_{next(self._numbers)}"
+        with self._admin.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._strategy}'))
+        yield self._url.set(database=name).render_as_string(hide_password=False)
+        with self._admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+    def close(self) -> None:
+        self._admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def database_maker(postgres_url: str) -> Iterator[DatabaseMaker]:
+    maker = DatabaseMaker(postgres_url, f"test_{uuid4().hex[:12]}")
+    yield maker
+    maker.close()
+
+
+@pytest.fixture(scope="session")
+def template_database(database_maker: DatabaseMaker) -> Iterator[str]:
+    """The name of a migrated database to copy."""
+    with database_maker.database() as url:
+        engine = create_database_engine(url)
+        migrate(engine)
+        engine.dispose()
+        name = make_url(url).database
+        assert name is not None
+        yield name
+
+
+@pytest.fixture
+def empty_database_url(database_maker: DatabaseMaker) -> Iterator[str]:
+    """A database that was never migrated."""
+    with database_maker.database() as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(database_maker: DatabaseMaker, template_database: str) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    with database_maker.database(template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = create_database_engine(database_url, pool_size=20)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """This test worker's logical database, empty."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushdb()
+    return valkey_url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    return load_settings(
+        database_url=database_url, redis_url=redis_url, private_image_hosts=frozenset({"127.0.0.1"}), retry_backoff=0.05
+    )
+
+
+@pytest.fixture
+def manager(engine: Engine, settings: Settings) -> Iterator[JobQueueManager]:
+    made = JobQueueManager(engine, settings=settings)
+    yield made
+    made.close()
+
+
+def add_user(engine: Engine) -> UUID:
+    user = uuid4()
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO auth.users (id) VALUES (:id)"), {"id": user})
+    return user
+
+
+@pytest.fixture
+def user_id(engine: Engine) -> UUID:
+    return add_user(engine)
+
+
+@pytest.fixture
+def other_user_id(engine: Engine) -> UUID:
+    return add_user(engine)
+
+
+@pytest.fixture(scope="session")
+def image_server() -> Iterator[ImageServer]:
+    server = ImageServer()
+    with server.running():
+        yield server
+
+
+@pytest.fixture(scope="session")
+def process_redis_url(valkey_url: str) -> str:
+    """The logical database of processes that live longer than one test."""
+    server, _, number = valkey_url.rpartition("/")
+    url = f"{server}/{PROCESS_DATABASES_FROM + int(number)}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def processes(request: pytest.FixtureRequest, database_url: str, redis_url: str, tmp_path: Path) -> Processes:
+    """Starts workers and notifiers on this test's own database and Redis."""
+    request.node.stash[LOGS] = [tmp_path]
+    return Processes.for_servers(database_url, redis_url, tmp_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes printed beside a failed test."""
+    report = yield
+    if report.failed:
+        for folder in item.stash.get(LOGS, []):
+            for log in sorted(folder.glob("*.log")):
+                report.sections.append((f"output of {log.stem}", log.read_text(errors="replace")[-20_000:]))
+    return report

@@ -26,7 +26,7 @@ CODES = {
 
 
 def error_classes() -> list[type[JobQueueError]]:
-    return JobQueueError.__subclasses__()
+    return [cls for cls in JobQueueError.__subclasses__() if cls.__module__ == "jobqueue.errors"]
 
 
 def test_there_is_exactly_one_class_for_each_code() -> None:

@@ -1,0 +1,226 @@
+"""The migrations: there and back, beside what a database already holds, and equal to models and SQL files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.sql.schema import SchemaItem
+
+from jobqueue.database import create_database_engine
+from jobqueue.errors import JobQueueError
+from jobqueue.migration import migrate, migrations_folder
+from jobqueue.tables import metadata
+from tests.eventually import eventually
+from tests.integration.jobs import waiting_for_locks
+from tests.processes import REPOSITORY
+
+TABLES = ["menu_extraction_job_events", "menu_extraction_jobs", "menu_extraction_relay", "menu_extraction_settings"]
+LOCK = "hashtextextended('menu_extraction_migration', 0)"
+
+CATALOGUE = {
+    "columns": """
+        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity,
+               identity_generation
+        FROM information_schema.columns
+        WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass ORDER BY 1, 2""",
+    "indexes": """
+        SELECT indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1""",
+    "functions": """
+        SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
+    "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
+}
+
+
+def catalogue(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
+    with engine.connect() as connection:
+        return {name: [tuple(one) for one in connection.execute(text(query))] for name, query in CATALOGUE.items()}
+
+
+def downgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+
+def public_tables(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
+        return [name for (name,) in found]
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Any:
+    engine = create_database_engine(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+def test_up_down_and_up_again(empty: Engine) -> None:
+    migrate(empty)
+    first = catalogue(empty)
+    assert set(TABLES) < set(public_tables(empty))
+
+    downgrade(empty)
+    assert public_tables(empty) == ["alembic_version"]
+    assert catalogue(empty)["functions"] == []
+    with empty.connect() as connection:
+        assert connection.execute(text("SELECT to_regclass('auth.users')")).scalar() is None
+
+    migrate(empty)
+    assert catalogue(empty) == first
+
+
+def test_migrating_a_migrated_database_changes_nothing(engine: Engine, user_id: Any) -> None:
+    before = catalogue(engine)
+    migrate(engine)
+    assert catalogue(engine) == before
+
+
+def test_the_models_are_what_alembic_finds(engine: Engine) -> None:
+    def belongs_to_us(_thing: SchemaItem, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
+        # The platform's own table on Supabase; of its columns only the key concerns us.
+        return not (kind == "table" and name == "users")
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": belongs_to_us, "compare_server_default": True}
+        )
+        found = compare_metadata(context, metadata)
+    # The comment tells a table made here from the platform's own.
+    assert [one[:1] for one in found] == [("remove_table_comment",)]
+
+
+def test_models_and_sql_files_make_the_database_that_the_migrations_make(engine: Engine, empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.execute(text("CREATE SCHEMA auth"))
+        connection.execute(text("CREATE TABLE alembic_version ()"))
+        metadata.create_all(connection)
+        folder = REPOSITORY / "jobqueue" / "sql"
+        files = sorted(folder.glob("*.sql"), key=lambda path: path.name.endswith("_triggers.sql"))
+        for file in files:
+            connection.exec_driver_sql(file.read_text().replace("%", "%%"))
+    expected, found = catalogue(empty), catalogue(engine)
+    for part in CATALOGUE:
+        assert found[part] == expected[part]
+    assert [name for name, _ in found["functions"]] == ["guard_menu_extraction_jobs", "notify_menu_extraction_jobs"]
+    assert "menu_extraction_jobs_notify_insert" in dict(found["triggers"])
+    assert "menu_extraction_jobs_notify_update" in dict(found["triggers"])
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "jobqueue" / "sql").glob("*.sql")), ids=lambda file: file.name)
+def test_the_newest_frozen_copy_is_the_present_file(file: Path) -> None:
+    newest = max(migrations_folder().glob(f"sql/*/{file.name}"))
+    assert newest.read_text() == file.read_text()
+
+
+SUPABASE_LIKE = """
+    CREATE SCHEMA auth;
+    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, instance_id uuid);
+    CREATE TABLE public.profiles (
+        id uuid PRIMARY KEY REFERENCES auth.users (id), plan text CHECK (plan <> ''), plan_limits jsonb, avatar text
+    );
+    ALTER TABLE public.profiles ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY "Users can view own profile" ON public.profiles FOR SELECT USING (true);
+    INSERT INTO auth.users VALUES ('00000000-0000-0000-0000-000000000001', 'a@example.com', NULL);
+    INSERT INTO public.profiles VALUES
+        ('00000000-0000-0000-0000-000000000001', 'premium', '{"ocr_jobs": 7}', 'a.png');
+"""
+PLATFORM = """
+    SELECT (SELECT array_agg(users::text) FROM auth.users), (SELECT array_agg(profiles::text) FROM profiles),
+           (SELECT array_agg(c::text ORDER BY c.table_name, c.column_name) FROM information_schema.columns AS c
+            WHERE c.table_name IN ('users', 'profiles')),
+           (SELECT array_agg(p::text) FROM pg_policies AS p),
+           obj_description('auth.users'::regclass), obj_description('profiles'::regclass)
+"""
+
+
+def test_a_supabase_databases_users_and_profiles_are_left_alone(empty: Engine) -> None:
+    def platform() -> tuple[Any, ...]:
+        with empty.connect() as connection:
+            return tuple(connection.execute(text(PLATFORM)).one())
+
+    with empty.begin() as connection:
+        connection.exec_driver_sql(SUPABASE_LIKE)
+    before = platform()
+    migrate(empty)
+    assert platform() == before
+    with empty.begin() as connection:
+        connection.execute(text("INSERT INTO menu_extraction_jobs (user_id, image_url) SELECT id, 'x' FROM auth.users"))
+    downgrade(empty)
+    assert platform() == before
+    assert public_tables(empty) == ["alembic_version", "profiles"]
+
+
+def test_of_migrations_begun_at_once_one_works_and_the_others_wait(empty: Engine, empty_database_url: str) -> None:
+    with empty.connect() as gate, ThreadPoolExecutor(2) as threads:
+        gate.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
+        begun = [threads.submit(alembic, "upgrade", "head", DATABASE_URL=empty_database_url) for _ in range(2)]
+        eventually(lambda: waiting_for_locks(empty) == 2, what="two migrations waiting")
+        gate.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
+        for one in begun:
+            assert one.result().returncode == 0, one.result().stderr
+    assert set(TABLES) < set(public_tables(empty))
+
+
+def test_a_migration_that_fails_does_not_lock_out_the_next_one(empty: Engine, empty_database_url: str) -> None:
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE menu_extraction_settings ()"))
+    with pytest.raises(JobQueueError):
+        migrate(empty)
+    # The failed migration's process lives on, and with it the connections in its pool.
+    assert public_tables(empty) == ["menu_extraction_settings"]
+    with empty.begin() as connection:
+        connection.execute(text("DROP TABLE menu_extraction_settings"))
+    other = create_database_engine(f"{empty_database_url}?options=-clock_timeout%3D2000")
+    migrate(other)
+    other.dispose()
+    assert set(TABLES) < set(public_tables(empty))
+
+
+def test_a_database_that_a_newer_version_migrated_is_refused_in_one_sentence(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(JobQueueError) as caught:
+        migrate(engine)
+    assert "\n" not in caught.value.message
+
+
+def alembic(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        check=False,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_alembics_own_command_does_the_same(empty: Engine, empty_database_url: str, engine: Engine) -> None:
+    ran = alembic("upgrade", "head", DATABASE_URL=empty_database_url)
+    assert ran.returncode == 0, ran.stderr
+    assert catalogue(empty) == catalogue(engine)
+
+
+def test_alembic_without_an_address_says_which_variable_is_missing(tmp_path: Path) -> None:
+    ran = alembic("upgrade", "head")
+    assert ran.returncode != 0
+    assert "DATABASE_URL is not set" in ran.stderr.splitlines()[-1]

@@ -1,0 +1,112 @@
+"""A TCP proxy that can cut, refuse or freeze the connections through it: real sockets that fail on command."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class TcpProxy:
+    """Forwards ``127.0.0.1:port`` to ``target``. One thread serves all connections."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._lock = threading.RLock()
+        self._refusing = False
+        self._frozen = False
+        self._wake, self._woken = socket.socketpair()
+        self._stopping = False
+
+    @property
+    def connections(self) -> int:
+        with self._lock:
+            return len(self._peers) // 2
+
+    def cut(self) -> None:
+        """Close every connection; new ones work."""
+        with self._lock:
+            for end in list(self._peers):
+                self._drop(end)
+
+    def refuse(self) -> None:
+        """Close every connection and let none live until ``allow``: the server is away."""
+        with self._lock:
+            self._refusing = True
+            self.cut()
+
+    def allow(self) -> None:
+        with self._lock:
+            self._refusing = self._frozen = False
+        self._wake.send(b"x")
+
+    def freeze(self) -> None:
+        """Keep the connections open but carry nothing: half-open, as after a network failure."""
+        with self._lock:
+            self._frozen = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        thread = threading.Thread(target=self._serve, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopping = True
+            self._wake.send(b"x")
+            thread.join()
+            self.cut()
+            self._selector.close()
+            for end in (self._listener, self._wake, self._woken):
+                end.close()
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            for key, _mask in self._selector.select(0.02 if self._frozen else None):
+                with self._lock:
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj is self._woken:
+                        self._woken.recv(1024)
+                    elif not self._frozen and isinstance(key.fileobj, socket.socket) and key.fileobj in self._peers:
+                        self._carry(key.fileobj)
+
+    def _accept(self) -> None:
+        client, _address = self._listener.accept()
+        if self._refusing:
+            client.close()
+            return
+        server = socket.create_connection(self._target)
+        for end, other in ((client, server), (server, client)):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._peers[end] = other
+            self._selector.register(end, selectors.EVENT_READ)
+
+    def _carry(self, end: socket.socket) -> None:
+        try:
+            data = end.recv(65_536)
+            if data:
+                self._peers[end].sendall(data)
+                return
+        except OSError:
+            data = b""
+        self._drop(end)
+
+    def _drop(self, end: socket.socket) -> None:
+        other = self._peers.pop(end, None)
+        if other is None:
+            return
+        self._peers.pop(other, None)
+        for one in (end, other):
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(one)
+            one.close()
