@@ -64,25 +64,19 @@ class _Walk:
 
     def _place(self, pending: list[Row], item_row: Row | None, left: float, right: float) -> None:
         ratings = self._ratings(pending, item_row, left, right)
-        best = max(
-            range(len(pending)),
-            key=lambda i: (ratings[i] >= THRESHOLD, i if ratings[i] >= THRESHOLD else 0),
-            default=None,
-        )
-        header = best if best is not None and ratings[best] >= THRESHOLD else None
+        own = self._start_of_item(pending, ratings, item_row)
+        header = max((index for index in range(own) if ratings[index] >= THRESHOLD), default=None)
         if header is None:
-            before, after = self._divide(pending, item_row)
-            self._describe_last(before)
+            if self._last is None:
+                self._aside_notes(pending[:own])
+            else:
+                self._describe_last(pending[:own])
         else:
-            above = pending[:header]
-            self._describe_last(above)
+            self._describe_last(pending[:header])
             self._section(pending[header], ratings[header])
-            after = pending[header + 1 :]
-        if item_row is None:
-            for row in after:
-                self.menu.asides.append(Aside(row, "text outside the list of dishes"))
-        else:
-            self._item(after, item_row)
+            self._aside_notes(pending[header + 1 : own])
+        if item_row is not None:
+            self._item(pending[own:], item_row)
 
     def _ratings(self, pending: Sequence[Row], item_row: Row | None, left: float, right: float) -> list[float]:
         step = self._style.step
@@ -100,24 +94,26 @@ class _Walk:
             ratings.append(header_rating(row, self._style, around))
         return ratings
 
-    def _divide(self, pending: list[Row], item_row: Row | None) -> tuple[list[Row], list[Row]]:
-        """Which lines describe the dish above, and which belong to the one below."""
+    def _start_of_item(self, pending: Sequence[Row], ratings: Sequence[float], item_row: Row | None) -> int:
+        """The index of the first line before ``item_row`` that belongs to its dish; ``len(pending)`` if none does."""
+        count = len(pending)
         if item_row is None or not pending:
-            return pending, []
-        if self._last is None:
-            return [], pending
+            return count
         if _TAGS.fullmatch(item_row.text):
-            return pending[:-1], pending[-1:]
+            return count - 1
         if self._takes_name_above(item_row):
-            for index in range(len(pending) - 1, -1, -1):
-                if not reads_like_description(pending[index].text):
-                    return pending[:index], pending[index:]
-        gap_below = item_row.y - pending[-1].y
-        gap_above = pending[-1].y - (pending[-2].y if len(pending) > 1 else self._last_y or 0.0)
-        unlike_last = not reads_like_description(pending[-1].text) and _alike(pending[-1], item_row, self._style)
-        if unlike_last and gap_below < 0.75 * gap_above and gap_below <= 1.2 * self._style.step:
-            return pending[:-1], pending[-1:]
-        return pending, []
+            names = [index for index in range(count) if not reads_like_description(pending[index].text)]
+            return names[-1] if names else count
+        return count - 1 if ratings[-1] < THRESHOLD and self._continues(pending, item_row) else count
+
+    def _continues(self, pending: Sequence[Row], row: Row) -> bool:
+        """Whether ``row`` is the second line of a name that begins in the line above it."""
+        above = pending[-1]
+        before = pending[-2].y if len(pending) > 1 else self._last_y
+        gap = row.y - above.y
+        nearer = before is None or gap < 0.88 * (above.y - before)
+        near = gap <= 1.25 * self._style.step
+        return near and nearer and _alike(above, row, self._style) and not reads_like_description(above.text)
 
     def _describe_last(self, rows: Sequence[Row]) -> None:
         """Lines right below a dish describe it; from the first gap on they are something else."""
@@ -163,19 +159,15 @@ class _Walk:
                 name, description = split_name(f"{name} {text.text}")
             else:
                 description = _joined(description, text.text)
-        above = list(before)
-        if above and self._takes_name_above(row):
-            first, *rest = above
+        if before and self._takes_name_above(row):
+            first, *rest = before
             description = _joined(" ".join(line.text for line in rest), row.text)
             name, further = split_name(first.text)
             description = _joined(further, description)
-            certainty *= 0.8
-        elif above and (_TAGS.fullmatch(row.text) or self._continues(above[-1], row)):
-            name = _joined(above[-1].text, name)
-            certainty *= 0.8
-            self._aside_notes(above[:-1])
-        else:
-            self._aside_notes(above)
+            certainty *= 0.85
+        elif before:
+            name = " ".join([*(line.text for line in before), name])
+            certainty *= 0.9
         if not self.menu.categories:
             self.menu.categories.append(FoundCategory("Menu", None, 0.0))
         if not re.search(r"[^\W\d_]{2}", name):
@@ -189,11 +181,6 @@ class _Walk:
         """Whether the price stands at the end of the description, so that the name is further up."""
         expected = self._style.price_on_description or self._side is Side.BELOW
         return expected and reads_like_description(row.text)
-
-    def _continues(self, above: Row, row: Row) -> bool:
-        """Whether ``row`` is the second line of a name that begins above it."""
-        near = row.y - above.y <= 1.25 * self._style.step
-        return near and _alike(above, row, self._style) and not reads_like_description(above.text)
 
     def _aside_notes(self, rows: Sequence[Row]) -> None:
         for row in rows:

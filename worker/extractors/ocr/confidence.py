@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from worker.extractors.ocr.headers import THRESHOLD
 from worker.extractors.ocr.menu import FoundCategory, FoundItem, FoundMenu
 from worker.extractors.ocr.prices import Evidence
@@ -28,7 +30,7 @@ def category_confidence(category: FoundCategory) -> float:
     """That the items stand under this heading: how clearly it is one."""
     if category.header is None:
         return 0.3
-    return _share(category.header.score * (0.6 + 0.4 * min(1.0, (category.rating - THRESHOLD) / 1.5)))
+    return _share(category.header.score * (1.0 - 0.5 * math.exp(THRESHOLD - category.rating)))
 
 
 def page_regularity(menu: FoundMenu, orphans: int) -> float:
