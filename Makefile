@@ -8,6 +8,8 @@ BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.11 python3
 IS_NEW_ENOUGH := import sys; assert sys.version_info >= (3, 11)
 UV ?= uv
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command 'make lock'
 PYTEST_WORKERS ?= 2
 
 .PHONY: help
@@ -73,13 +75,9 @@ bench: .venv/installed ## Measure the queue beside plain Celery
 .PHONY: lock
 lock: ## Bring the lock files up to date with pyproject.toml; needs uv and a network
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it, or name it with make lock UV=path." >&2; exit 1; }
-	$(call compile,requirements.lock,--all-extras)
-	$(call compile,requirements-worker.lock,--extra worker --extra ocr --constraints requirements.lock)
-
-define compile
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --custom-compile-command 'make lock' --output-file $(1) $(2) pyproject.toml
-endef
+	$(UV) $(COMPILE) --output-file requirements.lock --all-extras pyproject.toml
+	echo hatchling | $(UV) $(COMPILE) --output-file requirements-image.lock --constraints requirements.lock \
+	  --extra worker --extra ocr pyproject.toml -
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build output; data of make up stays
