@@ -62,14 +62,15 @@ def parse_image_address(url: str) -> ImageAddress:
         port = DEFAULT_PORTS[scheme] if parts.port is None else parts.port
         if port == 0:
             _refuse("The address names port 0, which cannot be reached.", "bad_address")
-        return ImageAddress(scheme, _ascii_host(parts.hostname or ""), port, _target(parts))
+        return ImageAddress(scheme, _ascii_host(parts), port, _target(parts))
     except ValueError:
         # urlsplit, the port, the IDNA and UTF-8 encodings and ipaddress all report malformed input as a ValueError.
         _refuse("The address is malformed; copy the link again.", "bad_address")
 
 
-def _ascii_host(host: str) -> str:
-    if ":" in host:
+def _ascii_host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    if ":" in host or "[" in parts.netloc:
         ipaddress.IPv6Address(host)
         if "%" in host:
             raise ValueError("a zone identifier means something on one machine only")
