@@ -194,11 +194,12 @@ def test_a_migration_that_fails_does_not_lock_out_the_next_one(empty: Engine, em
     assert set(TABLES) < set(public_tables(empty))
 
 
-def test_a_database_that_a_newer_version_migrated_is_refused_in_one_sentence(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_a_database_that_a_newer_version_migrated_is_refused_in_one_sentence(empty: Engine) -> None:
+    migrate(empty)
+    with empty.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(JobQueueError) as caught:
-        migrate(engine)
+        migrate(empty)
     assert "\n" not in caught.value.message
 
 
