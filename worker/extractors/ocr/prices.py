@@ -62,7 +62,7 @@ _NO_PRICE = re.compile(
     r"""
     \+\d[\d\s().-]{7,} | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
     | \b\d{1,2}[:.h]\d{2}\s?(?:am|pm|a\.m|p\.m|uhr) | \b\d{1,2}:\d{2}\b                              # time of day
-    | \b[1-9]/[2-9]\b(?!\s?$) | \b\d{1,2}/\d{1,2}/\d{2,4}\b                                           # fraction, date
+    | \b1/[2-8]\b | \b\d{1,2}/\d{1,2}/\d{2,4}\b                                           # fraction, date
     | (?:since|est\.?|established|©|copyright|depuis|desde|dal|seit)\s*(?:1[89]|20)\d\d               # year
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -144,10 +144,13 @@ def _has_cents(number: str) -> bool:
 
 
 def _is_part_of_a_word(text: str, start: int, end: int) -> bool:
-    before, after = text[start - 1 : start], text[end : end + 1]
-    return bool(before and (before.isalnum() or before in "/-_.'#&")) or bool(
-        after and (after.isalnum() or after in "-_/")
-    )
+    before, after = text[:start][-1:], text[end:][:1]
+    if before == "(" and after == ")":  # a count: wings (6)
+        return True
+    if "/" in (before, after):  # 8/15 are two sizes, and/8 is not a price
+        return not (text[: start - 1][-1:].isdigit() or text[end + 1 :][:1].isdigit())
+    joined_before = before.isalnum() or before in {"_", ".", "'", "#", "&"} or (before == "-" and start > 1)
+    return joined_before or after.isalnum() or after in {"-", "_"}
 
 
 def _value(number: str) -> tuple[float, bool]:
