@@ -15,6 +15,9 @@ from jobqueue.embedded.server_error import EmbeddedServerError
 from jobqueue.embedded.unprivileged_user import UnprivilegedUser
 
 SECONDS_FOR_A_DEAD_OWNERS_SERVER = 20.0
+SECONDS_UNTIL_ABANDONED = 60.0
+TEMPORARY_PREFIX = "menu-jobqueue-server-"
+LOCK_FILE = "owner.lock"
 
 
 class DataFolder:
@@ -28,7 +31,7 @@ class DataFolder:
         self.path = path
         self.user = user
         self.temporary = temporary
-        self._lock = os.open(path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._take_lock()
         except BaseException:
@@ -45,7 +48,8 @@ class DataFolder:
             raise EmbeddedServerError(
                 f"the server's user can enter none of {names}; set TMPDIR to a folder it can enter."
             )
-        path = _open_to(user, Path(tempfile.mkdtemp(prefix="menu-jobqueue-", dir=place)))
+        _remove_abandoned(place)
+        path = _open_to(user, Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=place)))
         return cls(path, user, temporary=True)
 
     @classmethod
@@ -88,7 +92,8 @@ class DataFolder:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if not self.temporary:
+                os.fsync(file.fileno())
         if for_server and self.user is not None:
             os.chown(unfinished, self.user.uid, self.user.gid)
         unfinished.replace(path)
@@ -125,6 +130,22 @@ def _open_to(user: UnprivilegedUser | None, folder: Path) -> Path:
     if user is not None:
         folder.chmod(0o711)
     return folder
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove temporary folders whose owner died in the few milliseconds in which no guardian knew of them."""
+    for folder in place.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            # Age keeps off a folder that is just being made and not yet locked.
+            if status.st_uid != os.geteuid() or time.time() - status.st_mtime < SECONDS_UNTIL_ABANDONED:
+                continue
+            lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _is_alive(pid: str) -> bool:

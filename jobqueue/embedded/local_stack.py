@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from jobqueue.settings import Settings, load_settings
 
 FLOWER_PORT = 5555
 READY_WITHIN_SECONDS = 60.0
+# An extraction that still runs then is cut off; its job is taken up again by the next worker.
+STOP_WITHIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class LocalStack:
                 migrate(engine)
             finally:
                 engine.dispose()
+        self._cleanup.callback(self._stop_processes)
         python = sys.executable
         celery = [python, "-m", "celery", "-A", "worker"]
         with self._step("worker, notifier and Flower"):
@@ -112,7 +116,7 @@ class LocalStack:
             )
             self._launch("Flower", [*celery, "flower", f"--port={flower_port}"])
             self.flower_url = f"http://127.0.0.1:{flower_port}"
-            self._until_ready("notifier", lambda: "This notifier leads" in self._log("notifier"))
+            self._until_ready("notifier", lambda: " leads" in self._log("notifier"))
             self._until_ready("worker", lambda: " ready." in self._log("worker"))
             self._until_ready("Flower", lambda: _answers(f"{self.flower_url}/healthcheck"))
 
@@ -135,8 +139,18 @@ class LocalStack:
         }
 
     def _launch(self, name: str, command: Sequence[str]) -> None:
-        process = ManagedProcess(command, env=self._environment, cwd=Path.cwd(), log_path=self._log_path(name))
-        self._processes[name] = self._cleanup.enter_context(process)
+        self._processes[name] = ManagedProcess(
+            command, env=self._environment, cwd=Path.cwd(), log_path=self._log_path(name)
+        )
+
+    def _stop_processes(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                process.wait(STOP_WITHIN_SECONDS)
+            except TimeoutError:
+                process.kill()
 
     def _log(self, name: str) -> str:
         return self._log_path(name).read_text(errors="replace")

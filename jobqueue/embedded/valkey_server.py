@@ -73,8 +73,9 @@ class EmbeddedValkey(EmbeddedServer):
         return [self._program, folder.write_private("valkey.conf", text, for_server=True)]
 
     def _is_ready(self, pid: int, port: int) -> bool:
+        # A program that has taken the port may accept and say nothing: ask briefly, and again.
         once = Retry(NoBackoff(), 0)
-        with redis.Redis(host=LOOPBACK, port=port, password=self._password, socket_timeout=2, retry=once) as client:
+        with redis.Redis(host=LOOPBACK, port=port, password=self._password, socket_timeout=0.2, retry=once) as client:
             try:
                 return bool(client.info("server")["process_id"] == pid)
             except redis.RedisError:

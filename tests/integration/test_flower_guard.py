@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
@@ -21,7 +22,7 @@ from sqlalchemy import make_url
 from jobqueue.embedded import ManagedProcess
 from tests.eventually import eventually
 
-BROKER_USER = "flower-guard-test"
+BROKER_USER = f"flower-guard-{uuid4().hex}"  # of this test worker only
 BROKER_PASSWORD = "broker-password-that-nobody-may-see"
 FLOWER_PASSWORD = "open:sesame"
 JOB_ID = "0b9f6d52-6a55-4d0c-9d3c-2f4f0a0f7c11"
