@@ -1,0 +1,112 @@
+"""Pictures of every kind are decoded upright and of a workable size, or refused in words."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from jobqueue.extraction import PermanentExtractionError
+from worker.extractors.ocr.leaders import erase_leaders
+from worker.extractors.ocr.picture import LONGEST_SIDE, SHORTEST_SIDE, Picture, decode_picture
+
+RED, BLUE = (250, 10, 10), (10, 10, 250)
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def half_red(mode: str = "RGB") -> Image.Image:
+    """Red above, blue below."""
+    image = Image.new("RGB", (200, 120), BLUE)
+    image.paste(RED, (0, 0, 200, 60))
+    return image.convert(mode)
+
+
+def colour(picture: Picture, x: int, y: int) -> str:
+    blue, green, red = (int(value) for value in picture.pixels[y, x])
+    return "red" if red > 2 * max(blue, green) else "blue" if blue > 2 * max(red, green) else "other"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(half_red(), "JPEG"),
+        encoded(half_red("CMYK"), "JPEG"),
+        encoded(half_red("P"), "PNG"),
+        encoded(half_red(), "WEBP"),
+        encoded(half_red(), "WEBP", save_all=True, append_images=[Image.new("RGB", (200, 120), BLUE)]),
+    ],
+    ids=["jpeg", "cmyk", "palette", "webp", "animated webp"],
+)
+def test_every_kind_keeps_its_colours(data: bytes) -> None:
+    picture = decode_picture(data)
+    assert (picture.width, picture.height) == (200, 120)
+    assert (colour(picture, 100, 20), colour(picture, 100, 100)) == ("red", "blue")
+
+
+def test_exif_turns_the_picture_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    picture = decode_picture(encoded(half_red(), "JPEG", exif=exif))
+    assert (colour(picture, 100, 20), colour(picture, 100, 100)) == ("blue", "red")
+
+
+def test_transparency_shows_white_paper() -> None:
+    image = Image.new("RGBA", (200, 120), (0, 0, 0, 0))
+    palette = encoded(image.quantize(8), "PNG", transparency=0)
+    for data in (encoded(image, "PNG"), palette):
+        assert decode_picture(data).pixels.min() == 255
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    values = np.linspace(0, 65535, 200 * 120).reshape(120, 200).astype(np.uint16)
+    picture = decode_picture(encoded(Image.fromarray(values), "PNG"))
+    assert picture.pixels[0, 0, 0] == 0
+    assert 100 < picture.pixels[60, 100, 0] < 155
+
+
+def test_size_is_bounded_on_both_ends() -> None:
+    large = decode_picture(encoded(Image.new("RGB", (5000, 2500)), "JPEG"))
+    assert max(large.width, large.height) <= LONGEST_SIDE
+    assert large.width == pytest.approx(2 * large.height, abs=2)
+    tiny = decode_picture(encoded(Image.new("L", (10, 10), 200), "PNG"))
+    assert (tiny.width, tiny.height) == (SHORTEST_SIDE, SHORTEST_SIDE)
+    assert (tiny.pixels == 200).all()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"%PDF-1.7", encoded(half_red(), "JPEG")[:400], encoded(half_red(), "GIF"), b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_no_picture_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(PermanentExtractionError, match="JPEG, PNG or WebP") as refused:
+        decode_picture(data)
+    assert refused.value.code == "IMAGE_REJECTED"
+
+
+def drawn_leader(dots: int, step: int = 12) -> Picture:
+    image = Image.new("RGB", (900, 120), (245, 240, 230))
+    pen = ImageDraw.Draw(image)
+    for index in range(12):  # letters, so that the size of text is known
+        pen.rectangle((20 + 18 * index, 40, 23 + 18 * index, 60), fill=(30, 30, 30))
+    for index in range(dots):
+        pen.ellipse((300 + step * index, 56, 303 + step * index, 59), fill=(60, 60, 60))
+    return Picture(np.asarray(image)[:, :, ::-1].copy())
+
+
+def test_leader_dots_are_erased_and_letters_stay() -> None:
+    picture = drawn_leader(30)
+    erased = erase_leaders(picture)
+    assert erased.pixels[50:65, 295:700].min() > 200
+    assert (erased.pixels[:, :280] == picture.pixels[:, :280]).all()
+
+
+def test_a_few_dots_are_an_ellipsis_and_stay() -> None:
+    picture = drawn_leader(3)
+    assert erase_leaders(picture) is picture
