@@ -18,14 +18,14 @@ def serve_picture(picture: Path) -> Iterator[str]:
     media_type = MEDIA_TYPES.get(picture.suffix.lower(), "application/octet-stream")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing: the demo's screen is for the demo."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

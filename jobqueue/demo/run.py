@@ -14,13 +14,14 @@ from sqlalchemy import text
 from jobqueue.database import create_database_engine, translated_errors
 from jobqueue.demo.picture_server import serve_picture
 from jobqueue.demo.report import show_failure, show_result, show_timings
-from jobqueue.demo.watch import watch_job
+from jobqueue.demo.watch import Picture, watch_job
 from jobqueue.embedded.local_stack import LocalStack, Step
 from jobqueue.embedded.stop_signals import stop_signals_raise
 from jobqueue.errors import ImageRejectedError, InvalidInputError
+from jobqueue.fetch import compute_sha256_from_url
 from jobqueue.job import ExtractionJob
 from jobqueue.manager import JobQueueManager
-from jobqueue.settings import Settings
+from jobqueue.settings import Settings, load_settings
 from jobqueue.states import JobStatus
 
 SAMPLE = Path(__file__).parent / "menus" / "two_columns.jpg"
@@ -47,6 +48,11 @@ def run_demo(source: str | None, console: Console) -> int:
 
 def _extract(source: str | None, console: Console, cleanup: ExitStack) -> tuple[ExtractionJob, list[Step]]:
     url, private_hosts = _picture_address(source, cleanup)
+    # Before anything is started, so that a picture that cannot be used is refused at once.
+    began = time.monotonic()
+    allowed = frozenset({*load_settings().private_image_hosts, *private_hosts})
+    image_hash = compute_sha256_from_url(url, settings=load_settings(private_image_hosts=allowed))
+    hashed = Step("picture fetched and hashed", time.monotonic() - began)
     with console.status("Starting") as status:
         stack = cleanup.enter_context(
             LocalStack(
@@ -63,8 +69,8 @@ def _extract(source: str | None, console: Console, cleanup: ExitStack) -> tuple[
     manager = JobQueueManager(settings=stack.settings)
     cleanup.callback(manager.close)
     user_id = _demo_user(stack.settings)
-    job, steps = watch_job(manager, stack, user_id, url, console)
-    return job, [*stack.steps, *steps]
+    job, steps = watch_job(manager, stack, user_id, Picture(url, image_hash), console)
+    return job, [hashed, *stack.steps, *steps]
 
 
 def _show(job: ExtractionJob, steps: list[Step], console: Console) -> None:

@@ -24,6 +24,12 @@ PATIENCE_SECONDS = 300.0
 COLOURS = {"queued": "cyan", "processing": "yellow", "completed": "green", "failed": "red"}
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    url: str
+    sha256: str
+
+
 @dataclass(slots=True)
 class Timeline:
     """When each stage and status was first heard of."""
@@ -41,7 +47,7 @@ class Timeline:
 
 
 def watch_job(
-    manager: JobQueueManager, stack: LocalStack, user_id: UUID, url: str, console: Console
+    manager: JobQueueManager, stack: LocalStack, user_id: UUID, picture: Picture, console: Console
 ) -> tuple[ExtractionJob, list[Step]]:
     """Submit the picture and return the finished job, and how long each of its steps took."""
     client = connect_redis(stack.settings.required_redis_url)
@@ -49,8 +55,8 @@ def watch_job(
         with client.pubsub() as messages:  # type: ignore[no-untyped-call]
             messages.subscribe(user_channel(user_id), progress_channel(user_id))
             timeline = Timeline(time.monotonic())
-            timeline.mark("picture fetched and hashed, job stored")
-            job = manager.submit_job(user_id, url).job
+            timeline.mark("job stored")
+            job = manager.submit_job(user_id, picture.url, picture.sha256).job
             timeline.mark("waiting for a worker")
             console.print(f"Submitted job {job.id}\n", highlight=False)
             _follow(messages, stack, job.id, timeline, console)
@@ -115,6 +121,7 @@ def _show_status(payload: dict[str, Any], timeline: Timeline, console: Console) 
     sure = "" if payload["confidence"] is None else f"   confidence {payload['confidence']:.2f}"
     since = time.monotonic() - timeline.began
     console.print(
-        f"{since:6.2f} s  [{colour}]{payload['status']:<10}[/]  change {payload['seq']}, attempt {payload['attempt']}{sure}",
+        f"{since:6.2f} s  [{colour}]{payload['status']:<10}[/]  "
+        f"change {payload['seq']}, attempt {payload['attempt']}{sure}",
         highlight=False,
     )
