@@ -70,7 +70,7 @@ check: .venv/installed ## Lint, formatting, types, import directions, and whethe
 
 .PHONY: bench
 bench: .venv/installed ## Measure the queue beside plain Celery
-	$(BIN)/python benchmarks/queue.py
+	$(BIN)/python -m benchmarks.queue
 
 .PHONY: lock
 lock: ## Bring the lock files up to date with pyproject.toml; needs uv and a network

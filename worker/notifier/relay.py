@@ -19,14 +19,18 @@ BATCH = 200
 
 
 class Relay:
-    """Made anew by each leader, which begins with what its predecessor may have left unpublished."""
+    """One leader's relay; ``resume`` once, then ``drain`` again and again."""
 
     def __init__(self, database: Database, client: redis.Redis, dispatcher: Dispatcher) -> None:
         self._database = database
         self._client = client
         self._dispatcher = dispatcher
-        self._published = database.statement(published_cursor)
-        self._marked = self._published
+        self._published = 0
+        self._marked = 0
+
+    def resume(self) -> None:
+        """Begin where the leader before stopped, with what it may have left unpublished."""
+        self._published = self._marked = self._database.statement(published_cursor)
         self._publish_rest()
 
     def drain(self) -> int:

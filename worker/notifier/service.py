@@ -91,6 +91,7 @@ class Notifier:
         log.info("This notifier leads.")
         relay = Relay(self._database, self._redis, self._dispatcher)
         sweeper = Sweeper(self._database, self._dispatcher, self._settings.lease_seconds)
+        relay.resume()
         while not self._stopping:
             began = time.monotonic()
             relay.drain()
