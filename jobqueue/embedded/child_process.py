@@ -174,7 +174,7 @@ class ManagedProcess:
         self._guardian.stdin.close()
         self._guardian.stdout.close()
         if wait:
-            self._guardian.wait()
+            self._guardian.wait(SECONDS_AFTER_KILL)
 
 
 def _private_file(path: str, flags: int) -> int:

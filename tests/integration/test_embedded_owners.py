@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ for moment in sys.argv[1:]:
     os.kill(owner, signal.SIGKILL)
     os.waitpid(owner, 0)
     print('killed', flush=True)
+"""
+VALKEY = """
+import signal
+from jobqueue.embedded import EmbeddedValkey
+with EmbeddedValkey():
+    print('up', flush=True)
+    signal.pause()
 """
 KEPT_DATA = """
 import sys, time
@@ -128,6 +137,14 @@ def test_nothing_is_left_of_an_owner_killed_at_any_moment(place: Path) -> None:
     assert_at_most_abandoned_folders(place)
 
 
+def test_a_killed_owners_temporary_folder_is_removed(place: Path) -> None:
+    with owner(VALKEY, environment={"TMPDIR": str(place)}) as process:
+        assert next_line(process) == "up"
+        assert list(place.iterdir()) != []
+        process.kill()
+    assert eventually(lambda: list(place.iterdir()) == [])
+
+
 def test_data_outlive_a_killed_owner_and_the_next_one_starts_at_once(place: Path) -> None:
     folder = place / "data"
     for run in (1, 2):
@@ -151,6 +168,7 @@ def test_an_ordinary_user_runs_both_as_itself(place: Path) -> None:
         "PYTHONPATH": f"{REPOSITORY}:{SITE_PACKAGES}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": "/nonexistent",
+        "LD_LIBRARY_PATH": str(place / "lib"),
     }
     for python in (sys.executable, reachable_interpreter(place)):
         try:
@@ -226,6 +244,21 @@ def test_a_data_folder_that_the_servers_user_cannot_enter_is_refused_unchanged(p
     assert f"the data folder {private}/data cannot be entered by the user" in trouble
     assert "choose a folder whose parents others may enter" in trouble
     assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_server_of_a_dead_owner_is_waited_for(place: Path) -> None:
+    with subprocess.Popen(["true"]) as dead_owner:
+        pass
+    with (place / "owner.lock").open("w") as held_by_its_guardian:
+        fcntl.flock(held_by_its_guardian, fcntl.LOCK_EX)
+        held_by_its_guardian.write(str(dead_owner.pid))
+        held_by_its_guardian.flush()
+        with ThreadPoolExecutor(1) as threads:
+            opening = threads.submit(DataFolder.open_kept, place, None)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.3)
+            fcntl.flock(held_by_its_guardian, fcntl.LOCK_UN)
+            opening.result(timeout=10).close()
 
 
 def test_only_abandoned_folders_are_removed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

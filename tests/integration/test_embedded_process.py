@@ -173,5 +173,19 @@ def test_the_command_goes_with_its_guardian(log: Path) -> None:
     assert eventually(lambda: "ready" in log.read_text())
     guardian = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(guardian, signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
     assert eventually(lambda: not is_alive(process.pid))
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_an_interrupted_start_leaves_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_pid, started = ManagedProcess._read_pid, []
+
+    def interrupted(process: ManagedProcess) -> int:
+        started.append(read_pid(process))
+        assert eventually(lambda: "ready" in log.read_text())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ManagedProcess, "_read_pid", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ManagedProcess(STUBBORN, log_path=log, grace=0.1)
+    assert not is_alive(started[0])
