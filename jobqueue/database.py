@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
@@ -125,6 +125,8 @@ def translated_errors() -> Iterator[None]:
         raise _unavailable(error.__cause__) from None
     except DBAPIError as error:
         raise translate(error) from None
+    except StatementError:
+        raise InvalidInputError("A value cannot be stored as it is.") from None
     except PoolTimeoutError:
         raise QueueUnavailableError("All database connections are in use; try again in a moment.") from None
     except SQLAlchemyError as error:

@@ -163,19 +163,19 @@ def validate_result(result: Any, schema_version: str) -> dict[str, Any]:
         raise InvalidResultError(
             f"The result is not a valid {schema_version} result: {problems[0]}.", problems=problems[:MAX_PROBLEMS]
         ) from None
-    _refuse_unstorable(result)
+    refuse_unstorable(result, "result")
     checked: dict[str, Any] = result
     return checked
 
 
-def _refuse_unstorable(result: Any) -> None:
-    """Refuse what jsonb cannot hold, also under keys that no schema knows."""
+def refuse_unstorable(value: Any, what: str) -> None:
+    """Raise ``InvalidResultError`` for what jsonb cannot hold, also under keys that no schema knows."""
     try:
-        encoded = json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidResultError(f"The result cannot be stored as JSON: {error}.", problems=[str(error)]) from None
+        raise InvalidResultError(f"The {what} cannot be stored as JSON: {error}.", problems=[str(error)]) from None
     if _NUL_ESCAPE.search(encoded):
-        raise InvalidResultError("The result holds a NUL character, which Postgres cannot store.", problems=["NUL"])
+        raise InvalidResultError(f"The {what} holds a NUL character, which Postgres cannot store.", problems=["NUL"])
 
 
 def has_categories(result: Any) -> bool:

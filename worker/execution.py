@@ -15,7 +15,7 @@ from jobqueue.database import Database
 from jobqueue.errors import ImageRejectedError, InvalidResultError, QueueUnavailableError
 from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, TransientExtractionError
 from jobqueue.fetch import fetch_image
-from jobqueue.menu_result import validate_result
+from jobqueue.outcome_check import check_outcome
 from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
 from jobqueue.store.claim import ClaimedJob, claim_job
 from jobqueue.store.completion import Completion, complete_attempt, fail_attempt, requeue_attempt
@@ -115,7 +115,7 @@ class Attempt:
             prompt_version=self._job.prompt_version,
             report=report,
         )
-        validate_result(outcome.result, self._job.schema_version)
+        check_outcome(outcome, self._job.schema_version)
         return outcome
 
     def _complete(self, outcome: ExtractionOutcome) -> None:
