@@ -13,6 +13,7 @@ from jobqueue.store.interval import seconds_from_now
 from jobqueue.tables import JOBS
 
 MAX_ERROR_CHARACTERS = 2_000
+MAX_CODE_CHARACTERS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,15 @@ def fail_job(connection: Connection, job_id: UUID, *, code: str, message: str, i
 
 
 def _error(code: str, message: str) -> dict[str, str]:
-    return {"error_code": code, "error_message": message.replace("\x00", "")[:MAX_ERROR_CHARACTERS]}
+    return {
+        "error_code": _storable(code)[:MAX_CODE_CHARACTERS],
+        "error_message": _storable(message)[:MAX_ERROR_CHARACTERS],
+    }
+
+
+def _storable(value: str) -> str:
+    """The text without what Postgres refuses: an extractor's words must never keep its failure from being stored."""
+    return value.replace("\x00", "").encode(errors="replace").decode()
 
 
 def _write_as(connection: Connection, job_id: UUID, attempt: int, values: dict[str, Any]) -> bool:
