@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -40,7 +42,9 @@ def plain(menu: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, str]]]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_item_price_category_and_currency_of_a_sample_is_right(name: str) -> None:
+def test_every_item_price_category_and_currency_of_a_sample_is_right(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     truth = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     outcome, progress = extract((FOLDER / f"{name}.jpg").read_bytes())
     result = validate_result(outcome.result, "stage1")
@@ -55,15 +59,11 @@ def test_every_item_price_category_and_currency_of_a_sample_is_right(name: str) 
         fractions = [fraction for reported, fraction in progress if reported == stage]
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1.0
-
-
-def test_stage2_is_valid_too() -> None:
-    outcome, _ = extract((FOLDER / "one_column.jpg").read_bytes(), "stage2")
-    assert validate_result(outcome.result, "stage2")["menu"]["categories"]
+    assert capfd.readouterr() == ("", "")
 
 
 def _sample(change: str) -> bytes:
-    image = Image.open(FOLDER / "one_column.jpg")
+    image = Image.open(FOLDER / "one_column.jpg").crop((0, 0, 1000, 690))  # the first section
     buffer = io.BytesIO()
     if change == "turned, said by EXIF":
         exif = Image.Exif()
@@ -83,9 +83,9 @@ def _sample(change: str) -> bytes:
 @pytest.mark.parametrize("change", ["turned, said by EXIF", "grey", "CMYK", "palette with transparency", "animated"])
 def test_a_sample_in_another_guise_is_read_too(change: str) -> None:
     truth = json.loads((FOLDER / "one_column.json").read_text(encoding="utf-8"))
-    outcome, _ = extract(_sample(change))
-    names = [item[0] for _, items in plain(outcome.result["menu"]) for item in items]
-    assert names == [item[0] for _, items in plain(truth["menu"]) for item in items]
+    outcome, _ = extract(_sample(change), "stage2")
+    validate_result(outcome.result, "stage2")
+    assert plain(outcome.result["menu"]) == plain(truth["menu"])[:1]
 
 
 @pytest.mark.parametrize("size", [(10, 10), (900, 700), (3000, 20)])
@@ -102,6 +102,10 @@ def test_it_is_an_extractor() -> None:
     assert OcrExtractor.name == "ocr"
 
 
-def test_the_engine_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    extract((FOLDER / "two_columns.jpg").read_bytes())
-    assert capfd.readouterr() == ("", "")
+def test_making_an_extractor_loads_no_engine() -> None:
+    """A prefork parent imports the extractor; an engine's threads would not survive the fork."""
+    check = (
+        "import sys; from worker.extractors.ocr import OcrExtractor; OcrExtractor(); "
+        "sys.exit(bool({'rapidocr', 'onnxruntime'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
