@@ -97,11 +97,13 @@ def test_a_naive_client_waits_as_long_as_bytes_drip(host: PictureHost) -> None:
         assert time.monotonic() - began > TIMEOUT
 
 
-def test_a_server_that_accepts_and_never_speaks_tls(host: PictureHost, hasty: Settings) -> None:
+def test_a_server_that_accepts_and_never_speaks_tls(hasty: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         authority = f"127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
         with pytest.raises(TransientExtractionError, match="within"):
             fetch_image(f"https://{authority}/", hasty.model_copy(update={"private_image_hosts": {authority}}))
+        assert time.monotonic() - began < TIMEOUT + 3
 
 
 def test_a_resolver_that_hangs(hasty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +137,15 @@ def test_a_body_of_300_megabytes_is_refused_in_little_memory(
     assert error.message == "The picture is larger than 2 MB; send a smaller one."
     assert error.details == {"reason": "too_large", "limit": 2 * MEGABYTE}
     assert host.bytes_sent < settings.max_image_bytes + IN_FLIGHT
+
+
+def test_a_declared_length_is_refused_before_the_first_byte(host: PictureHost, settings: Settings) -> None:
+    def declare(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000000\r\n\r\n")
+        exchange.until_stopped()
+
+    host.scripts["/"] = declare
+    assert rejection(host.url(), settings).details["reason"] == "too_large"
 
 
 def test_a_length_that_lies(host: PictureHost, settings: Settings) -> None:

@@ -66,7 +66,7 @@ LOOPBACK_SPELLINGS = [
     "017700000001",
     "0177.0.0.1",
     "0",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - asked for, not bound to
     "localhost",
     "LOCALHOST",
     "１２７.0.0.1",
