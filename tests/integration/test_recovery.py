@@ -1,0 +1,149 @@
+"""Finding jobs that nobody works on any more."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from jobqueue import JobQueueManager
+from jobqueue.database import Database
+from jobqueue.store.recovery import ReapedJob, overdue_jobs, reap_expired_leases
+from tests.integration.jobs import claimed, completed, current, queued, requeue, row
+
+
+def expire_leases(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE menu_extraction_jobs SET lease_expires_at = clock_timestamp() - interval '1 ms' "
+                "WHERE status = 'processing'"
+            )
+        )
+
+
+def reap(engine: Engine, batch: int = 100) -> list[ReapedJob]:
+    return Database(engine).run(lambda c: reap_expired_leases(c, batch))
+
+
+def overdue(engine: Engine, grace_seconds: float, batch: int = 100) -> list[UUID]:
+    return Database(engine).run(lambda c: overdue_jobs(c, grace_seconds, batch))
+
+
+def test_a_job_whose_lease_ran_out_is_queued_again_and_due_at_once(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    lost, alive = queued(manager, user_id), queued(manager, user_id)
+    claimed(engine, lost.id)
+    expire_leases(engine)
+    claimed(engine, alive.id)
+    completed(manager, engine, user_id)
+    assert [(one.id, one.attempt, one.status) for one in reap(engine)] == [(lost.id, 1, "queued")]
+    found = row(engine, lost.id)
+    assert (found["status"], found["error_code"], found["lease_expires_at"]) == ("queued", "WORKER_LOST", None)
+    assert claimed(engine, lost.id).attempt == 2
+    assert current(manager, alive.id).status == "processing"
+    assert reap(engine) == []
+
+
+def test_the_fourth_lost_attempt_fails_the_job_with_a_reason(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    outcomes = []
+    for attempt in (1, 2, 3, 4):
+        assert claimed(engine, job.id).attempt == attempt
+        expire_leases(engine)
+        outcomes += [one.status.value for one in reap(engine)]
+    assert outcomes == ["queued", "queued", "queued", "failed"]
+    ended = current(manager, job.id)
+    assert (ended.status, ended.error_code, ended.attempt) == ("failed", "WORKER_LOST", 4)
+    assert ended.error is not None
+    assert "4 times" in ended.error
+    assert [one.status.value for one in manager.job_history(job.id)].count("processing") == 4
+
+
+def test_lost_and_failed_attempts_share_one_count(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    for attempt in (1, 2):
+        claimed(engine, job.id)
+        requeue(engine, job.id, attempt)
+    for status in ("queued", "failed"):
+        claimed(engine, job.id)
+        expire_leases(engine)
+        assert [one.status for one in reap(engine)] == [status]
+
+
+def test_the_lost_workers_answer_comes_too_late(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    expire_leases(engine)
+    reap(engine)
+    assert not requeue(engine, job.id, 1)
+    assert current(manager, job.id).error_code == "WORKER_LOST"
+
+
+def test_two_sweepers_do_not_wait_for_each_other_and_reap_a_job_once(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    expire_leases(engine)
+    with engine.connect() as first:
+        assert len(reap_expired_leases(first, 100)) == 1
+        with engine.connect() as second:
+            second.execute(text("SET lock_timeout = '1s'"))
+            assert reap_expired_leases(second, 100) == []
+        first.commit()
+    assert [one.seq for one in manager.job_history(job.id)] == [1, 2, 3]
+
+
+def test_a_worker_that_finishes_while_the_sweeper_looks_keeps_its_result(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    expire_leases(engine)
+    with engine.connect() as worker:
+        worker.execute(text("""UPDATE menu_extraction_jobs SET status = 'completed', result = '{"menu": {}}'"""))
+        assert reap(engine) == []
+        worker.commit()
+    assert current(manager, job.id).status == "completed"
+
+
+def test_leases_are_reaped_in_batches_oldest_first(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    jobs = [queued(manager, user_id) for _ in range(3)]
+    for job in jobs:
+        claimed(engine, job.id)
+    with engine.begin() as connection:
+        for seconds, job in zip((20, 30, 10), jobs, strict=True):
+            connection.execute(
+                text(
+                    "UPDATE menu_extraction_jobs SET lease_expires_at = clock_timestamp() - make_interval(secs => :s) "
+                    "WHERE id = :id"
+                ),
+                {"s": seconds, "id": job.id},
+            )
+    assert {one.id for one in reap(engine, 2)} == {jobs[1].id, jobs[0].id}
+    assert [one.id for one in reap(engine, 2)] == [jobs[2].id]
+
+
+def test_overdue_are_those_that_are_due_for_longer_than_the_grace(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    old, older, fresh, waiting, running = (queued(manager, user_id) for _ in range(5))
+    claimed(engine, waiting.id)
+    requeue(engine, waiting.id, 1, delay_seconds=60)
+    claimed(engine, running.id)
+    with engine.begin() as connection:
+        for seconds, job in ((10, old), (20, older), (10, running)):
+            connection.execute(
+                text(
+                    "UPDATE menu_extraction_jobs SET run_after = clock_timestamp() - make_interval(secs => :s) "
+                    "WHERE id = :id"
+                ),
+                {"s": seconds, "id": job.id},
+            )
+    assert overdue(engine, 5) == [older.id, old.id]
+    assert overdue(engine, 5, batch=1) == [older.id]
+    assert fresh.id in overdue(engine, 0)
