@@ -11,7 +11,8 @@ from worker.extractors.ocr.link import Row, Side
 from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, FoundMenu
 from worker.extractors.ocr.pieces import is_size
 from worker.extractors.ocr.rows import NEAR
-from worker.extractors.ocr.style import PageStyle, is_capitals, reads_like_description
+from worker.extractors.ocr.style import PageStyle, is_set_under
+from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
 _TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+")
 """A line of nothing but marks such as ``(VG)``."""
@@ -101,7 +102,7 @@ class _Walk:
             return count
         if _TAGS.fullmatch(item_row.text):
             return count - 1
-        if self._takes_name_above(item_row):
+        if self._takes_name_above(pending, item_row):
             names = [index for index in range(count) if not reads_like_description(pending[index].text)]
             return names[-1] if names else count
         return count - 1 if ratings[-1] < THRESHOLD and self._continues(pending, item_row) else count
@@ -111,7 +112,9 @@ class _Walk:
         above = pending[-1]
         before = pending[-2].y if len(pending) > 1 else self._last_y
         gap = row.y - above.y
-        nearer = before is None or gap < 0.88 * (above.y - before)
+        # After a description the name's first line is no further from it than from its own second line.
+        share = 1.0 if len(pending) > 1 and not _alike(pending[-2], above, self._style) else 0.88
+        nearer = before is None or gap < share * (above.y - before)
         near = gap <= 1.25 * self._style.step
         return near and nearer and _alike(above, row, self._style) and not reads_like_description(above.text)
 
@@ -159,7 +162,7 @@ class _Walk:
                 name, description = split_name(f"{name} {text.text}")
             else:
                 description = _joined(description, text.text)
-        if before and self._takes_name_above(row):
+        if before and self._takes_name_above(before, row):
             first, *rest = before
             description = _joined(" ".join(line.text for line in rest), row.text)
             name, further = split_name(first.text)
@@ -177,9 +180,11 @@ class _Walk:
         self.menu.categories[-1].items.append(item)
         self._last = item
 
-    def _takes_name_above(self, row: Row) -> bool:
+    def _takes_name_above(self, pending: Sequence[Row], row: Row) -> bool:
         """Whether the price stands at the end of the description, so that the name is further up."""
         expected = self._style.price_on_description or self._side is Side.BELOW
+        if self._style.larger_above and is_set_under(row, pending[-1]):
+            return True
         return expected and reads_like_description(row.text)
 
     def _aside_notes(self, rows: Sequence[Row]) -> None:

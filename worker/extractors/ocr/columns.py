@@ -61,27 +61,33 @@ def _gutter(rows: Sequence[Row]) -> tuple[float, float] | None:
     priced = [row for row in rows if row.price_pieces]
     if len(priced) < 2 * FEWEST_PRICED:
         return None
-    slack = 0.3 * median(row.height for row in rows)
+    slack = 0.5 * median(row.height for row in rows)
     best: tuple[float, float, float] | None = None
-    starts = sorted({row.x0 for row in priced})
-    for start in starts[1:]:
+    for start in sorted({row.x0 for row in priced})[1:]:
         ends = [row.x1 for row in priced if row.x1 <= start + 2 * slack]
         if not ends:
             continue
-        x = (start + max(ends)) / 2
-        left = [row for row in priced if row.x1 <= x + slack]
-        right = [row for row in priced if row.x0 >= x - slack]
-        if min(len(left), len(right)) < FEWEST_PRICED or len(left) + len(right) < 0.9 * len(priced):
-            continue
-        if not _side_by_side(left, right):
-            continue
-        crossing = sum(_crosses(row, x, slack) for row in rows if row.price_pieces) * 6
-        crossing += sum(_crosses(row, x, slack) for row in rows if not row.price_pieces)
-        width = min(start - max(ends), 6 * slack)
-        rating = min(len(left), len(right)) - 2 * crossing + width / slack
-        if crossing <= 0.5 * min(len(left), len(right)) + 3 and (best is None or rating > best[0]):
-            best = (rating, x, slack)
+        end = max(ends)
+        # Text without a price, such as a column of calories, may stand at either side of the gap.
+        for share in (0.5, 0.1, 0.9):
+            x = end + share * (start - end)
+            rating = _rating(rows, priced, x, slack, start - end)
+            if rating is not None and (best is None or rating > best[0]):
+                best = (rating, x, slack)
     return best[1:] if best else None
+
+
+def _rating(rows: Sequence[Row], priced: Sequence[Row], x: float, slack: float, width: float) -> float | None:
+    """How good a gutter at ``x`` is; ``None`` if it is none."""
+    left = [row for row in priced if row.x1 <= x + slack]
+    right = [row for row in priced if row.x0 >= x - slack]
+    fewer = min(len(left), len(right))
+    if fewer < FEWEST_PRICED or len(left) + len(right) < 0.9 * len(priced) or not _side_by_side(left, right):
+        return None
+    crossing = sum(6 if row.price_pieces else 1 for row in rows if _crosses(row, x, slack))
+    if crossing > 0.5 * fewer + 3:
+        return None
+    return fewer - 2 * crossing + min(width, 6 * slack) / slack
 
 
 def _side_by_side(left: Sequence[Row], right: Sequence[Row]) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.extractors.ocr.link import Row
-from worker.extractors.ocr.style import PageStyle, is_capitals, names_a_section
+from worker.extractors.ocr.style import PageStyle
+from worker.extractors.ocr.wording import is_capitals, names_a_section
 
 THRESHOLD = 1.3
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
-from worker.extractors.ocr.style import is_capitals
+from worker.extractors.ocr.wording import is_capitals
 
 _NUMBERING = re.compile(r"^(?:\(?[A-Z]?\d{1,3}[.):]|#\s?\d{1,3}\b|No\.?\s?\d{1,3}\b)\s+(?=\D)")
+_DIETS = re.compile(r"(?<=\w)(?:\s+(?:v|vg|ve|vgn|gf|g|df|n|nf))+$")
+"""Marks for diets behind a name, as in ``Garlic bread v vg``."""
 
 
 def split_name(text: str) -> tuple[str, str]:
     """Name and description of ``text``; the description is empty when the line is but a name."""
-    text = _NUMBERING.sub("", text).strip()
+    text = _DIETS.sub("", _NUMBERING.sub("", text)).strip()
     for split in (_at_end_of_capitals, _at_dash, _at_bracket):
         name, description = split(text)
         if description:

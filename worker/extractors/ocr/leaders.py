@@ -78,6 +78,9 @@ def _rows(dots: npt.NDArray[np.float64]) -> list[list[int]]:
             if not step or gap <= 1.5 * step:
                 step = gap if not step else 0.7 * step + 0.3 * gap
             row.append(after)
+        # A last dot further off is no leader's but the price's decimal point.
+        while len(row) > 1 and dots[row[-1], 0] - dots[row[-2], 0] > 1.5 * step:
+            row.pop()
         if len(row) >= FEWEST_DOTS:
             used[row] = True
             rows.append(row)

@@ -9,6 +9,7 @@ from enum import Enum
 
 from worker.extractors.ocr.pieces import Piece, PricePiece, TextPiece
 from worker.extractors.ocr.prices import Price
+from worker.extractors.ocr.wording import reads_like_description
 
 SAME_ROW = 0.6
 """Two pieces whose middles differ by less than so many heights stand in one row."""
@@ -164,8 +165,9 @@ def _choose(
     if side is Side.BELOW and above is not None:
         return above, 0.85
     if left is not None:
+        left = _name_above(price, left, texts, rows)
         offset = abs(left.y - price.y) / max(left.height, price.height)
-        return left, 1.0 - 0.4 * offset
+        return left, max(0.5, 1.0 - 0.4 * offset)
     if price.precedes is not None:
         return price.precedes, 0.7
     return (above, 0.6) if above is not None and not rows[id(above)].price_pieces else None
@@ -189,6 +191,22 @@ def _nearest_left(price: PricePiece, texts: Sequence[TextPiece]) -> TextPiece | 
     left = [text for text in texts if _in_row(price, text) and text.x1 <= price.x0 + slack]
     # Of two lines that both fit, the one in the same row counts, even if the other reaches further right.
     return max(left, key=lambda text: text.x1 - 4 * abs(text.y - price.y), default=None)
+
+
+def _name_above(price: PricePiece, left: TextPiece, texts: Sequence[TextPiece], rows: dict[int, Row]) -> TextPiece:
+    """The name over ``left`` where the price is set half way down a name and its description, else ``left``."""
+    if abs(left.y - price.y) <= 0.25 * price.height or not reads_like_description(left.text):
+        return left
+    names = [
+        text
+        for text in texts
+        if left.y - 1.3 * (left.height + text.height) / 2 <= text.y < price.y
+        and text is not left
+        and abs(text.x0 - left.x0) <= 0.8 * text.height
+        and not reads_like_description(text.text)
+        and not rows[id(text)].price_pieces
+    ]
+    return max(names, key=lambda text: text.y, default=left)
 
 
 def _nearest_right(price: PricePiece, texts: Sequence[TextPiece]) -> TextPiece | None:

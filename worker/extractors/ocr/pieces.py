@@ -102,7 +102,11 @@ def _accept(parts: Sequence[Line], found: Sequence[list[Price]]) -> list[list[Pr
 
 def _outer_whole(part: Line, prices: Sequence[Price]) -> Price | None:
     """The bare whole number at the end of the line or, failing that, at its beginning."""
-    whole = [price for price in prices if price.evidence is Evidence.WHOLE and price.value and price.value >= 1]
+    whole = [
+        price
+        for price in prices
+        if price.evidence is Evidence.WHOLE and price.value and price.value >= 1 and not 1900 <= price.value < 2100
+    ]
     text = part.text
     for price in reversed(whole):
         if not text[price.end :].strip(" .,-*)"):

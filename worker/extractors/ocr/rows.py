@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from worker.extractors.ocr.link import Row
@@ -30,7 +31,7 @@ def _belong_together(left: Row, right: Row) -> bool:
     if abs(left.y - right.y) > 0.5 * height or left.price_pieces:
         return False
     gap = right.texts[0].x0 - left.texts[-1].x1
-    if gap < -height:
+    if gap < -height or not re.search(r"[^\W\d_]{2}", left.text):  # numbers, such as calories, are no name
         return False
     near = gap <= NEAR * height
     return near or bool(right.price_pieces and right.price_pieces[0].x0 > right.texts[0].x0 and gap <= 8 * height)
