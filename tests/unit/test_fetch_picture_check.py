@@ -74,7 +74,7 @@ def test_a_jpeg_of_countless_scans_is_refused() -> None:
 def test_only_the_scans_of_the_picture_itself_count() -> None:
     comment = b"\xff\xfe" + (2 + 400).to_bytes(2, "big") + b"\xff\xda" * 200
     jpeg = SAMPLES["JPEG"]
-    assert count_jpeg_scans(jpeg[:2] + comment + jpeg[2:] + b"\xff\xda\0\2" * 200, 100) == 1
+    assert count_jpeg_scans(jpeg[:2] + comment + jpeg[2:] + b"\0\0" + b"\xff\xda\0\2" * 200, 100) == 1
     assert count_jpeg_scans(jpeg_with_scans(50), 100) == 50
 
 
