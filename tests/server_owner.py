@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+import redis
+
+SITE_PACKAGES = Path(redis.__file__).parents[1]
+SEARCH_PATH = f"{Path(__file__).parents[1]}:{SITE_PACKAGES}"
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def owner(
     process = subprocess.Popen(
         [*python, "-c", script, *arguments],
         cwd="/",
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+        env={**os.environ, "PYTHONPATH": SEARCH_PATH, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
