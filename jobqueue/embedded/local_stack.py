@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Self
 
 from jobqueue.database import create_database_engine
 from jobqueue.embedded.child_process import ManagedProcess
+from jobqueue.embedded.loopback_port import is_free, pick_free_port
 from jobqueue.embedded.postgres_server import EmbeddedPostgres
 from jobqueue.embedded.state_folder import state_folder
 from jobqueue.embedded.valkey_server import EmbeddedValkey
@@ -140,7 +140,11 @@ class LocalStack:
 
     def _launch(self, name: str, command: Sequence[str]) -> None:
         self._processes[name] = ManagedProcess(
-            command, env=self._environment, cwd=Path.cwd(), log_path=self._log_path(name)
+            command,
+            env=self._environment,
+            cwd=Path.cwd(),
+            log_path=self._log_path(name),
+            orphaned_folder=self.log_folder,
         )
 
     def _stop_processes(self) -> None:
@@ -169,8 +173,8 @@ class LocalStack:
 
     def _chosen_flower_port(self) -> int:
         if self._flower_port is None:
-            return FLOWER_PORT if _is_free(FLOWER_PORT) else _free_port()
-        if not _is_free(self._flower_port):
+            return FLOWER_PORT if is_free(FLOWER_PORT) else pick_free_port()
+        if not is_free(self._flower_port):
             raise InvalidInputError(f"Port {self._flower_port} is in use; choose another with --flower-port.")
         return self._flower_port
 
@@ -191,21 +195,3 @@ def _answers(url: str) -> bool:
         return True
     except OSError:
         return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As a server would: a port whose last connections still fade is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
