@@ -82,3 +82,16 @@ def test_certainty_falls_with_the_distance_from_the_row() -> None:
     near = link([read("Soup", 50, 100), read("7.50", 400, 100)]).rows[0].certainty
     far = link([read("Soup", 50, 100), read("7.50", 400, 110)]).rows[0].certainty
     assert far < near <= 1.0
+
+
+def test_a_price_half_way_down_name_and_description_belongs_to_the_name() -> None:
+    page = []
+    for index, name in enumerate(("Smashed Avo", "Corn Fritters", "Eggs Florentine")):
+        y = 100 + 70 * index
+        page += [read(name, 50, y), read("on toasted rye, with feta and lime", 50, y + 22), read("17.50", 640, y + 12)]
+    assert pairs(link(page)) == {"Smashed Avo": [17.5], "Corn Fritters": [17.5], "Eggs Florentine": [17.5]}
+
+
+def test_one_price_between_two_texts_belongs_to_the_left_one() -> None:
+    page = [read("Onion Soup", 50, 100), read("9.50", 200, 100), read("Starters", 260, 100)]
+    assert pairs(link(page)) == {"Onion Soup": [9.5]}

@@ -113,6 +113,19 @@ def test_a_price_at_the_end_of_the_description() -> None:
     ]
 
 
+def test_names_in_larger_type_above_their_priced_line() -> None:
+    page = []
+    for index, name in enumerate(("PLAIN STEAK", "CHEESESTEAK", "CHICKEN PARM")):
+        y = 110 + 110 * index
+        page += [
+            read(name, 50, y, height=34),
+            read("ON A LONG ITALIAN ROLL", 50, y + 36),
+            read_right("$9.50", 600, y + 36),
+        ]
+    ((_, found),) = dishes(result_of(page)).items()
+    assert found == [(name, 9.5, "ON A LONG ITALIAN ROLL") for name in ("PLAIN STEAK", "CHEESESTEAK", "CHICKEN PARM")]
+
+
 def test_a_dish_without_a_price_is_uncertain() -> None:
     page = [read("MAINS", 50, 40, height=32)]
     page += listing(("Grilled Salmon", "19.00"), ("Duck Confit", ""), ("Steak Frites", "22.00"), ("Lamb Shank", "MP"))
@@ -205,6 +218,7 @@ def test_name_and_description_on_one_line(text: str, name: str, description: str
         ("Tel: (414) 555-1228", "contact"),
         ("Open Tuesday to Sunday 10.00 - 21.45", "opening hours"),
         ("Minimum card payment", "note on prices"),
+        ("Service charge not included", "note on prices"),
         ("Please inform your server of any allergies", "note on allergies"),
         ("Family owned since 1962", "slogan"),
         ("Mixed Grill for two", None),

@@ -110,3 +110,13 @@ def test_leader_dots_are_erased_and_letters_stay() -> None:
 def test_a_few_dots_are_an_ellipsis_and_stay() -> None:
     picture = drawn_leader(3)
     assert erase_leaders(picture) is picture
+
+
+def test_the_decimal_point_behind_a_leader_stays() -> None:
+    picture = drawn_leader(30)
+    image = Image.fromarray(picture.pixels)
+    ImageDraw.Draw(image).ellipse((676, 56, 679, 59), fill=(60, 60, 60))  # two steps behind the last dot
+    picture = Picture(np.asarray(image))
+    erased = erase_leaders(picture)
+    assert erased.pixels[50:65, 295:655].min() > 200
+    assert (erased.pixels[50:65, 670:690] == picture.pixels[50:65, 670:690]).all()
