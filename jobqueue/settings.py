@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql:// or postgres://")
+        _refuse_a_wrong_port(value)
         return value
 
     @field_validator("redis_url")
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        _refuse_a_wrong_port(value)
         return value
 
     @cached_property
@@ -99,6 +102,14 @@ class Settings(BaseSettings):
         if self.celery_broker_url is not None:
             return self.celery_broker_url.get_secret_value()
         return self.required_redis_url
+
+
+def _refuse_a_wrong_port(value: SecretStr | None) -> None:
+    try:
+        _ = None if value is None else urlsplit(value.get_secret_value()).port
+    except ValueError:
+        # Not the driver's words, which may quote a part of the password.
+        raise ValueError("its port is not a number; special characters in a password must be percent-encoded") from None
 
 
 def _required(value: SecretStr | None, name: str, example: str) -> str:

@@ -41,7 +41,11 @@ def test_everything_but_the_addresses_has_a_default() -> None:
     ("name", "value"),
     [
         *(("DATABASE_URL", value) for value in ("mysql://h/d", "localhost:5432", "postgresql+psycopg2://h/d", "", " ")),
+        ("DATABASE_URL", "postgresql://h:port/d"),
         ("JOBQUEUE_NOTIFIER_DATABASE_URL", "http://h/d"),
+        ("JOBQUEUE_NOTIFIER_DATABASE_URL", "postgres://h:99999/d"),
+        ("REDIS_URL", "redis://h:port/0"),
+        ("REDIS_URL", "rediss://:p#ss@h:6379"),
         *(("REDIS_URL", value) for value in ("http://h", "localhost:6379", "")),
         *(("JOBQUEUE_FETCH_TIMEOUT", value) for value in ("0", "-1", "301", "nan", "inf", "soon", "")),
         *(("JOBQUEUE_MAX_IMAGE_BYTES", value) for value in ("0", "-1", "1.5", "20MB")),
