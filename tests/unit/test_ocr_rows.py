@@ -34,3 +34,9 @@ def test_text_far_to_the_left_of_text_stays_apart() -> None:
 def test_numbers_before_a_row_are_no_part_of_its_name() -> None:
     page = [read("270-430", 50, 80, height=20), *listing(("Green Tea", "3.35"), ("Black Tea", "3.35"), x=200, y=80)]
     assert "Green Tea" in [row.text for row in joined(page)]
+
+
+def test_two_halves_of_a_description_are_one_row() -> None:
+    assert [row.text for row in joined([read("tomato, basil", 50, 100), read("and olives", 215, 101)])] == [
+        "tomato, basil and olives"
+    ]

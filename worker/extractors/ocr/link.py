@@ -126,9 +126,12 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]
         first = [price for price in column if lefts[id(price)] is None]
-        leads = len(close) >= 0.8 * len(column) and len(own) >= 0.6 * len(close) and len(first) >= 0.2 * len(column)
-        if len(column) < 2:
-            leads = leads and column[0].precedes is not None and lefts[id(column[0])] is None
+        leads = (
+            len(column) >= 2
+            and len(close) >= 0.8 * len(column)
+            and len(own) >= 0.6 * len(close)
+            and len(first) >= 0.2 * len(column)
+        )
         for price in column:
             sides[id(price)] = Side.LEFT if leads else otherwise
     return sides
