@@ -55,7 +55,8 @@ class Database:
     """Runs work in a transaction of its own or in the caller's."""
 
     def __init__(self, bind: Engine | SessionFactory) -> None:
-        self._bind = bind
+        # A submission that waited for another must see what that one committed: at a stricter level it would not.
+        self._bind = bind.execution_options(isolation_level="READ COMMITTED") if isinstance(bind, Engine) else bind
         # Shares the pool; a single statement needs no BEGIN and COMMIT around it, which are round trips.
         self._autocommit = bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else bind
 
