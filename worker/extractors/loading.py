@@ -18,7 +18,7 @@ def load_extractor(name: str) -> Extractor:
     """
     path = BUILT_IN.get(name, name)
     module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
+    if not module_name or module_name.startswith(".") or not attribute:
         known = ", ".join(BUILT_IN)
         raise _wrong(f"{name!r} is neither {known} nor of the form package.module:attribute")
     try:
