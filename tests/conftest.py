@@ -78,7 +78,7 @@ def empty_database_url(database_maker: DatabaseMaker) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def _migrated_database(database_maker: DatabaseMaker) -> Iterator[tuple[str, Engine]]:
     with database_maker.database() as url:
-        engine = create_database_engine(url, isolation_level="AUTOCOMMIT")
+        engine = create_database_engine(url, isolation_level="AUTOCOMMIT", application_name="tests")
         migrate(engine)
         yield url, engine
         engine.dispose()
