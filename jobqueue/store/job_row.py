@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row
@@ -39,7 +40,12 @@ def job_from_row(row: Row[Any]) -> ExtractionJob:
         uncertain_items=row.uncertain_items,
         superfluous_text=row.superfluous_text,
         attempt=row.attempt,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        completed_at=row.completed_at,
+        created_at=row.created_at.astimezone(UTC),
+        started_at=utc(row.started_at),
+        completed_at=utc(row.completed_at),
     )
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """The driver gives times in the zone that the server or the session happens to be set to."""
+    return None if moment is None else moment.astimezone(UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, select, tuple_
@@ -53,7 +53,7 @@ def job_history(connection: Connection, job_id: UUID, user_id: UUID | None = Non
             seq=row.seq,
             status=JobStatus(row.status),
             attempt=row.attempt,
-            at=row.at,
+            at=row.at.astimezone(UTC),
             worker=row.worker,
             error_code=row.error_code,
             error=row.error_message,
