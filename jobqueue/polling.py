@@ -29,7 +29,7 @@ def poll_job_status(
     """
     if not isinstance(max_attempts, int) or max_attempts < 1:
         raise InvalidInputError("max_attempts must be a whole number, 1 or more.", argument="max_attempts")
-    if not isinstance(interval_ms, int | float) or interval_ms < 0:
+    if not isinstance(interval_ms, int | float) or not 0 <= interval_ms < float("inf"):
         raise InvalidInputError("interval_ms must be a number of milliseconds, 0 or more.", argument="interval_ms")
     asked = manager or JobQueueManager()
     try:
