@@ -11,7 +11,7 @@ def photograph(page: Image.Image, size: tuple[int, int], seed: int) -> Image.Ima
     """The page as a camera would see it; the same ``seed`` gives the same picture."""
     chance = random.Random(seed)  # noqa: S311 - grain of wood, no secret
     scene = _table(size, chance)
-    # Source place = (a x + b y + c, d x + e y + f) / (g x + h y + 1): turned by some five degrees, the far edge smaller.
+    # Source place = (a x + b y + c, d x + e y + f) / (g x + h y + 1): turned by five degrees, the far edge smaller.
     scale = page.height / (size[1] * 0.82)
     view = (1.10 * scale, 0.105 * scale, -300 * scale, -0.085 * scale, 1.09 * scale, -62 * scale, 0.0, 0.00010)
     flat = page.convert("RGBA").transform(size, Image.Transform.PERSPECTIVE, view, Image.Resampling.BICUBIC)

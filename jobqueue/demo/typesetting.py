@@ -20,7 +20,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """How a line is set. ``size`` is in pixels, ``weight`` thickens the strokes, ``spacing`` is added between letters."""
+    """How a line is set. ``size`` is in pixels, ``weight`` thickens strokes, ``spacing`` parts the letters."""
 
     size: int
     colour: Colour
