@@ -30,6 +30,8 @@ def engine() -> Any:
 
 
 def _load() -> Any:
+    # onnxruntime otherwise makes up an id for this machine, keeps it in the user's cache folder, and reports its use.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # Imported here: the libraries cost seconds and start threads, which a prefork parent must not do.
     from rapidocr import RapidOCR  # noqa: PLC0415
 
