@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakSet
 
 from sqlalchemy import Engine
 
@@ -35,8 +36,9 @@ class JobNotificationListener:
         settings = settings or load_settings()
         self._client = connect_redis(settings.required_redis_url)
         self._database, self._own_engine = open_database(engine_or_session_factory, settings)
-        self._streams: list[EventStream] = []
-        self._threads: list[threading.Thread] = []
+        # Weak: a listener may live as long as its application and serve subscriptions without number.
+        self._streams: WeakSet[EventStream] = WeakSet()
+        self._threads: WeakSet[threading.Thread] = WeakSet()
         self._lock = threading.Lock()
 
     def events(self, user_id: UUID | str, after: int | None = None) -> EventStream:
@@ -47,7 +49,7 @@ class JobNotificationListener:
         """
         stream = EventStream(self._client, self._database, checked_uuid(user_id, "user_id"), checked_cursor(after))
         with self._lock:
-            self._streams.append(stream)
+            self._streams.add(stream)
         return stream
 
     def subscribe(
@@ -61,7 +63,7 @@ class JobNotificationListener:
         stream = self.events(user_id, after)
         thread = threading.Thread(target=_deliver, args=(stream, on_job_update), name="job-notifications", daemon=True)
         with self._lock:
-            self._threads.append(thread)
+            self._threads.add(thread)
         thread.start()
 
         def unsubscribe() -> None:
@@ -74,8 +76,7 @@ class JobNotificationListener:
     def close(self) -> None:
         """End all subscriptions and connections."""
         with self._lock:
-            streams, self._streams = self._streams, []
-            threads, self._threads = self._threads, []
+            streams, threads = list(self._streams), list(self._threads)
         for stream in streams:
             stream.close()
         for thread in threads:
