@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
+from weakref import WeakSet
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -87,10 +88,11 @@ class AsyncEventStream:
 
     async def _advance(self) -> None:
         try:
-            if self._pubsub is None:
-                await self._subscribe()
+            # The log first: a subscription to a Redis that does not answer takes seconds to fail.
             if self._must_catch_up or self._liveness.should_catch_up(time.monotonic()):
                 await self._catch_up()
+            if self._pubsub is None and not self._buffer:
+                await self._subscribe()
             if not self._buffer and self._pubsub is not None:
                 await self._receive()
         except (RedisError, OSError) as error:
@@ -176,7 +178,8 @@ class AsyncJobNotificationListener:
         settings = settings or load_settings()
         self._client = connect_redis_async(settings.required_redis_url)
         self._database, self._own_engine = open_database(engine_or_session_factory, settings)
-        self._streams: list[AsyncEventStream] = []
+        # Weak: a listener may live as long as its application and serve subscriptions without number.
+        self._streams: WeakSet[AsyncEventStream] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def events(self, user_id: UUID | str, after: int | None = None) -> AsyncEventStream:
@@ -186,7 +189,7 @@ class AsyncJobNotificationListener:
         starting point cannot be read because Postgres is away.
         """
         stream = AsyncEventStream(self._client, self._database, checked_uuid(user_id, "user_id"), checked_cursor(after))
-        self._streams.append(stream)
+        self._streams.add(stream)
         return stream
 
     async def subscribe(
@@ -208,7 +211,7 @@ class AsyncJobNotificationListener:
 
     async def close(self) -> None:
         """End all subscriptions and connections."""
-        streams, self._streams = self._streams, []
+        streams = list(self._streams)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
