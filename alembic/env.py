@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from logging.config import fileConfig
 
+from alembic import context
 from sqlalchemy import Connection, text
 
-from alembic import context
 from jobqueue.database import create_database_engine
 from jobqueue.settings import load_settings
 from jobqueue.tables import metadata

@@ -22,8 +22,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from jobqueue.embedded.postgres_server import EmbeddedPostgres
-from jobqueue.embedded.valkey_server import EmbeddedValkey
 from PIL import Image
 from sqlalchemy import Engine, text
 
@@ -32,6 +30,8 @@ from jobqueue import JobEvent, JobNotificationListener
 from jobqueue.database import create_database_engine
 from jobqueue.demo.picture_server import serve_picture
 from jobqueue.embedded.child_process import ManagedProcess
+from jobqueue.embedded.postgres_server import EmbeddedPostgres
+from jobqueue.embedded.valkey_server import EmbeddedValkey
 from jobqueue.migration import migrate
 from jobqueue.settings import load_settings
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -191,6 +190,7 @@ def upgrade() -> None:
     execute_file("guard_menu_extraction_jobs.sql")
     execute_file("notify_menu_extraction_jobs.sql")
     execute_file("menu_extraction_jobs_triggers.sql")
+    execute_file("number_menu_extraction_events.sql")
 
 
 def downgrade() -> None:
@@ -201,6 +201,7 @@ def downgrade() -> None:
         "menu_extraction_jobs",
     ):
         op.drop_table(table)
+    op.execute("DROP FUNCTION number_menu_extraction_events(bigint, integer)")
     op.execute("DROP FUNCTION notify_menu_extraction_jobs()")
     op.execute("DROP FUNCTION guard_menu_extraction_jobs()")
     drop_if_created_here("public.profiles")

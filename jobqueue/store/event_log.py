@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, text
 
 from jobqueue.events import JobEvent
 from jobqueue.states import JobStatus
@@ -34,42 +34,22 @@ class NumberedBatch:
     previous: int
 
 
-_DISPATCH = "event.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp()"
+_NUMBER = text("SELECT * FROM number_menu_extraction_events(:published, :batch)")
 
-# One statement, so one round trip. Of two notifiers that number at once the second waits for the relay row, reads its
-# new position, and passes over the events that the first has numbered, because the condition on the cursor is checked
-# again on the row as it is then. `id` grows within a job because a job's events are written under its row lock.
-_NUMBER = text(f"""
-    WITH relay AS (
-        SELECT last_cursor FROM menu_extraction_relay FOR UPDATE
-    ), pending AS (
-        SELECT job_id, seq, row_number() OVER (ORDER BY id) AS place
-        FROM (SELECT job_id, seq, id FROM menu_extraction_job_events WHERE cursor IS NULL ORDER BY id LIMIT :batch) AS o
-    ), event AS (
-        UPDATE menu_extraction_job_events AS event SET cursor = relay.last_cursor + pending.place
-        FROM pending, relay
-        WHERE event.job_id = pending.job_id AND event.seq = pending.seq AND event.cursor IS NULL
-        RETURNING event.*
-    ), moved AS (
-        UPDATE menu_extraction_relay
-        SET last_cursor = (SELECT max(cursor) FROM event), published_cursor = greatest(published_cursor, :published)
-        WHERE EXISTS (SELECT FROM event)
-    )
-    SELECT event.*, {_DISPATCH} AS dispatch, relay.last_cursor AS previous
-    FROM event JOIN menu_extraction_jobs AS job ON job.id = event.job_id CROSS JOIN relay
-    ORDER BY event.cursor
-""")  # noqa: S608 - the condition is ours
-
-_UNPUBLISHED = text(f"""
-    SELECT event.*, {_DISPATCH} AS dispatch
+_UNPUBLISHED = text("""
+    SELECT event.*,
+           event.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp() AS dispatch
     FROM menu_extraction_job_events AS event JOIN menu_extraction_jobs AS job ON job.id = event.job_id
     WHERE event.cursor > :published
     ORDER BY event.cursor LIMIT :batch
-""")  # noqa: S608
+""")
 
 
 def number_pending(connection: Connection, published: int, batch: int) -> NumberedBatch:
-    """Give the oldest unnumbered events their cursors, and record that all up to ``published`` went out."""
+    """Give the oldest unnumbered events their cursors, and record that all up to ``published`` went out.
+
+    One call of a database function, so one round trip; that record never moves back.
+    """
     rows = connection.execute(_NUMBER, {"published": published, "batch": batch}).all()
     return NumberedBatch([RelayedEvent(_event(row), row.dispatch) for row in rows], rows[0].previous if rows else 0)
 
@@ -84,11 +64,6 @@ def published_cursor(connection: Connection) -> int:
     """How far the events were certainly published."""
     cursor: int = connection.execute(select(RELAY.c.published_cursor)).scalar_one()
     return cursor
-
-
-def mark_published(connection: Connection, cursor: int) -> None:
-    """Record that everything up to ``cursor`` went out; the mark never moves back."""
-    connection.execute(update(RELAY).where(RELAY.c.published_cursor < cursor).values(published_cursor=cursor))
 
 
 def current_cursor(connection: Connection) -> int:

@@ -119,7 +119,11 @@ def test_models_and_sql_files_make_the_database_that_the_migrations_make(engine:
     expected, found = catalogue(empty), catalogue(engine)
     for part in CATALOGUE:
         assert found[part] == expected[part]
-    assert [name for name, _ in found["functions"]] == ["guard_menu_extraction_jobs", "notify_menu_extraction_jobs"]
+    assert [name for name, _ in found["functions"]] == [
+        "guard_menu_extraction_jobs",
+        "notify_menu_extraction_jobs",
+        "number_menu_extraction_events",
+    ]
     assert "menu_extraction_jobs_notify_insert" in dict(found["triggers"])
     assert "menu_extraction_jobs_notify_update" in dict(found["triggers"])
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import redis
 
 from jobqueue.database import Database
-from jobqueue.store.event_log import RelayedEvent, mark_published, number_pending, published_cursor, unpublished
+from jobqueue.store.event_log import RelayedEvent, number_pending, published_cursor, unpublished
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.publisher import publish_events
 
@@ -26,11 +26,10 @@ class Relay:
         self._client = client
         self._dispatcher = dispatcher
         self._published = 0
-        self._marked = 0
 
     def resume(self) -> None:
         """Begin where the leader before stopped, with what it may have left unpublished."""
-        self._published = self._marked = self._database.statement(published_cursor)
+        self._published = self._database.statement(published_cursor)
         self._publish_rest()
 
     def drain(self) -> int:
@@ -39,16 +38,13 @@ class Relay:
         while True:
             batch = self._database.statement(lambda connection: number_pending(connection, self._published, BATCH))
             if not batch.events:
-                break
-            self._marked = self._published
+                return relayed
             if batch.previous == self._published:
                 self._publish(batch.events)
             else:
                 # Another notifier numbered events in between: it led, or still believes it does.
                 self._publish_rest()
             relayed += len(batch.events)
-        self._mark()
-        return relayed
 
     def _publish_rest(self) -> None:
         while rest := self._database.statement(lambda connection: unpublished(connection, self._published, BATCH)):
@@ -58,9 +54,3 @@ class Relay:
         publish_events(self._client, [one.event for one in batch])
         self._dispatcher.dispatch([one.event.job_id for one in batch if one.dispatch])
         self._published = batch[-1].event.cursor
-
-    def _mark(self) -> None:
-        published = self._published
-        if published > self._marked:
-            self._database.statement(lambda connection: mark_published(connection, published))
-            self._marked = published

@@ -30,7 +30,7 @@ MAX_SLEEP_SECONDS = 1.0
 SAY_AGAIN_AFTER_SECONDS = 30.0
 # Under load rounds begin at least this far apart, so that one round takes many events; after a quiet moment the first
 # event does not wait.
-ROUND_SECONDS = 0.005
+ROUND_SECONDS = 0.003
 
 
 class Notifier:
@@ -92,12 +92,14 @@ class Notifier:
         relay = Relay(self._database, self._redis, self._dispatcher)
         sweeper = Sweeper(self._database, self._dispatcher, self._settings.lease_seconds)
         relay.resume()
+        announced = False
         while not self._stopping:
             began = time.monotonic()
             relay.drain()
-            sweeper.sweep()
+            if sweeper.sweep():
+                announced = wake_up.notify_mode() == "wake_up"
             self._recovered()
-            if wake_up.notify_mode() == "wake_up":
+            if announced:
                 self._sleep_announced(wake_up, relay)
             else:
                 wake_up.wait(MAX_SLEEP_SECONDS, self._interrupt)

@@ -24,15 +24,16 @@ class Sweeper:
         self._reap_from = time.monotonic() + lease_seconds
         self._next_at = 0.0
 
-    def sweep(self) -> None:
-        """Do a round if one is due."""
+    def sweep(self) -> bool:
+        """Do a round if one is due, and tell whether it was."""
         now = time.monotonic()
         if now < self._next_at:
-            return
+            return False
         self._next_at = now + EVERY_SECONDS
         if now >= self._reap_from:
             self._reap()
         self._send_lost_messages_again()
+        return True
 
     def _reap(self) -> None:
         for job in self._database.statement(lambda connection: reap_expired_leases(connection, BATCH)):
