@@ -18,6 +18,7 @@ from jobqueue.errors import (
 from jobqueue.events import JobEvent
 from jobqueue.fetch import compute_sha256_from_url
 from jobqueue.job import ExtractionJob, JobHistoryEntry, SubmissionResult
+from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
 from jobqueue.listener import JobNotificationListener
 from jobqueue.manager import JobQueueManager
 from jobqueue.polling import poll_job_status
@@ -41,7 +42,9 @@ __all__ = [
     "MaxRetriesExceededError",
     "PollingTimeoutError",
     "QueueUnavailableError",
+    "QuotaCheckResult",
     "QuotaExceededError",
+    "RateLimitCheckResult",
     "RateLimitExceededError",
     "Settings",
     "SubmissionResult",

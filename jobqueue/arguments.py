@@ -86,3 +86,23 @@ def checked_cursor(value: Any) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63):
         return value
     raise InvalidInputError("after must be the cursor of an event: a whole number, 0 or more.", argument="after")
+
+
+def checked_rate_limit(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 2**31:
+        return value
+    raise InvalidInputError("limit_per_hour must be a whole number, -1 (unlimited) or more.", argument="limit_per_hour")
+
+
+def checked_milliseconds(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    raise InvalidInputError(
+        "processing_time must be a whole number of milliseconds, 0 or more.", argument="processing_time"
+    )
+
+
+def checked_error_message(value: Any) -> str:
+    if isinstance(value, str) and value.strip() and "\x00" not in value:
+        return value
+    raise InvalidInputError("error_message must be text that says what went wrong.", argument="error_message")

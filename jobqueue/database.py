@@ -136,12 +136,26 @@ def translated_errors() -> Iterator[None]:
 
 _BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
     "menu_extraction_jobs_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
+    "idx_menu_extraction_jobs_retry_of": lambda: InvalidStatusError("The job was retried already."),
+    "menu_extraction_submitters_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
     "menu_extraction_jobs_finished_is_final": lambda: InvalidStatusError("The job is already finished."),
     "menu_extraction_jobs_completed_has_result": lambda: InvalidResultError("A completed job needs a result."),
     "menu_extraction_jobs_confidence_in_range": lambda: InvalidInputError("The confidence must lie between 0 and 1."),
     "menu_extraction_jobs_processing_time_not_negative": lambda: InvalidInputError(
         "The processing time must not be negative."
     ),
+}
+
+
+_NOT_MIGRATED = "The database is not migrated; run `jobqueue migrate`."
+_COLLIDED = "The transaction collided with another one; begin it again."
+_BY_STATE = {
+    "42P01": _NOT_MIGRATED,
+    "42883": _NOT_MIGRATED,
+    "42703": _NOT_MIGRATED,
+    "40001": _COLLIDED,
+    "40P01": _COLLIDED,
+    "42501": "The database user lacks the rights for this call.",
 }
 
 
@@ -152,10 +166,8 @@ def translate(error: DBAPIError) -> JobQueueError:
     constraint: str | None = getattr(diagnostics, "constraint_name", None)
     if constraint in _BY_CONSTRAINT:
         return _BY_CONSTRAINT[constraint]()
-    if state in ("42P01", "42883", "42703"):
-        return QueueUnavailableError("The database is not migrated; run `jobqueue migrate`.", sqlstate=state)
-    if state == "42501":
-        return QueueUnavailableError("The database user lacks the rights for this call.", sqlstate=state)
+    if state in _BY_STATE:
+        return QueueUnavailableError(_BY_STATE[state], sqlstate=state)
     if state is not None and state[:2] in ("22", "23"):
         return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
     if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:

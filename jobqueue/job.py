@@ -35,6 +35,7 @@ class ExtractionJob:
     uncertain_items: list[dict[str, Any]] | None = field(repr=False)
     superfluous_text: list[dict[str, Any]] | None = field(repr=False)
     attempt: int
+    retry_of: UUID | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

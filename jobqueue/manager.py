@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from jobqueue.arguments import (
+    checked_error_message,
     checked_image_hash,
-    checked_image_url,
     checked_limit,
+    checked_milliseconds,
     checked_prompt_version,
+    checked_rate_limit,
     checked_seconds,
     checked_status,
     checked_uuid,
 )
 from jobqueue.database import SessionFactory
-from jobqueue.errors import InvalidInputError
+from jobqueue.errors import InvalidInputError, JobQueueError
+from jobqueue.extraction import ExtractionOutcome
 from jobqueue.fetch import compute_sha256_from_url
 from jobqueue.job import ExtractionJob, JobHistoryEntry, SubmissionResult
-from jobqueue.menu_result import check_schema_version
+from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
+from jobqueue.menu_result import check_schema_version, refuse_unstorable
+from jobqueue.outcome_check import check_outcome
 from jobqueue.redis_connection import connect_redis
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
 from jobqueue.states import JobStatus
-from jobqueue.store import lookup, submission
+from jobqueue.store import cancellation, completion, lookup, retry, submission, usage
+from jobqueue.store.lookup import current_job, refuse_inactive
+from jobqueue.store.submitter import Clock
+from jobqueue.submission import Submission, checked_entry, checked_submission
 from jobqueue.waiting import wait_for_finish
+
+FETCHES_AT_ONCE = 8
 
 OnUpdate = Callable[[ExtractionJob], Any]
 
@@ -44,10 +56,16 @@ class JobQueueManager:
     """
 
     def __init__(
-        self, engine_or_session_factory: Engine | SessionFactory | None = None, *, settings: Settings | None = None
+        self,
+        engine_or_session_factory: Engine | SessionFactory | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings or load_settings()
         self._database, self._own_engine = open_database(engine_or_session_factory, self._settings)
+        # The database's clock, unless a test brings its own: many processes then agree on the month and the hour.
+        self._clock = clock
 
     def submit_job(
         self,
@@ -63,23 +81,170 @@ class JobQueueManager:
         """Queue the extraction of the menu at ``image_url``; idempotent per user, picture and versions.
 
         A job under way for the same picture is returned as it is; a completed one is returned with ``cached=True``;
-        ``force=True`` always makes a new one. ``image_hash`` is the SHA-256 of the picture in hexadecimal; without it
-        the picture is fetched and hashed first.
+        neither charges anything. ``force=True`` always makes a new one. ``image_hash`` is the SHA-256 of the picture in
+        hexadecimal; without it the picture is fetched and hashed first.
 
-        Raises ``InvalidInputError``, ``UserNotFoundError``, ``QueueUnavailableError``, and without ``image_hash``
-        ``ImageRejectedError``.
+        Raises ``QuotaExceededError``, ``RateLimitExceededError``, ``InvalidInputError``, ``UserNotFoundError``,
+        ``QueueUnavailableError``, and without ``image_hash`` ``ImageRejectedError``.
         """
         user = checked_uuid(user_id, "user_id")
-        url = checked_image_url(image_url)
-        check_schema_version(schema_version)
-        prompt = checked_prompt_version(prompt_version)
-        digest = (
-            compute_sha256_from_url(url, settings=self._settings)
-            if image_hash is None
-            else checked_image_hash(image_hash)
+        wanted = checked_submission(image_url, image_hash, schema_version, prompt_version, force)
+        hashed = self._with_hash(wanted)
+        (outcome,) = self._database.run(
+            lambda connection: submission.submit(connection, user, [hashed], self._clock), session
         )
-        wanted = submission.Submission(user, url, digest, schema_version, prompt, bool(force))
-        return self._database.run(lambda connection: submission.submit(connection, wanted), session)
+        if isinstance(outcome, JobQueueError):
+            raise outcome
+        return outcome
+
+    def submit_jobs(
+        self,
+        user_id: UUID | str,
+        submissions: Iterable[str | Mapping[str, Any]],
+        *,
+        schema_version: str = "stage1",
+        prompt_version: str = "v1.0",
+        force: bool = False,
+        session: Session | None = None,
+    ) -> list[SubmissionResult | JobQueueError]:
+        """Submit many at once, in one transaction and few round trips; one outcome each, in order.
+
+        A submission is an address or a mapping of ``submit_job``'s arguments; the keyword arguments are its defaults.
+        Each succeeds or fails on its own: its outcome is a ``SubmissionResult`` or the error that refused it. Raises
+        for what concerns all of them: ``InvalidInputError`` for the user id, ``UserNotFoundError``,
+        ``QueueUnavailableError``.
+        """
+        user = checked_uuid(user_id, "user_id")
+        defaults = {"schema_version": schema_version, "prompt_version": prompt_version, "force": force}
+        prepared = self._prepare(submissions, defaults)
+        good = [one for one in prepared if isinstance(one, Submission)]
+        stored = self._database.run(lambda connection: submission.submit(connection, user, good, self._clock), session)
+        outcomes = iter(stored)
+        return [next(outcomes) if isinstance(one, Submission) else one for one in prepared]
+
+    def retry_job(self, job_id: UUID | str, user_id: UUID | str, *, session: Session | None = None) -> ExtractionJob:
+        """Make a new job from a failed one, with ``retry_count`` one higher and ``retry_of`` naming the old one.
+
+        Simultaneous calls make one job and all return it. Charges no monthly quota but counts as an upload of the hour.
+        Raises ``JobNotFoundError``, ``InvalidStatusError`` (the job has not failed, or a newer one took its place),
+        ``MaxRetriesExceededError`` after three, ``RateLimitExceededError``.
+        """
+        job, user = checked_uuid(job_id, "job_id"), checked_uuid(user_id, "user_id")
+        return self._database.run(lambda connection: retry.retry(connection, job, user, self._clock), session)
+
+    def cancel_job(self, job_id: UUID | str, user_id: UUID | str, *, session: Session | None = None) -> ExtractionJob:
+        """Cancel the job: a queued one at once, a running one as soon as its worker notices (within seconds).
+
+        It ends ``failed`` with ``error_code`` ``CANCELLED``. Raises ``JobNotFoundError``, and ``InvalidStatusError``
+        for a finished job.
+        """
+        job, user = checked_uuid(job_id, "job_id"), checked_uuid(user_id, "user_id")
+
+        def work(connection: Connection) -> ExtractionJob:
+            cancelled = cancellation.cancel(connection, job, user)
+            return cancelled or refuse_inactive(connection, job, user)
+
+        return self._database.run(work, session)
+
+    def check_quota(self, user_id: UUID | str) -> QuotaCheckResult:
+        """Whether one more job fits into this calendar month (UTC). Raises ``UserNotFoundError``."""
+        user = checked_uuid(user_id, "user_id")
+        return self._database.run(lambda connection: usage.check_quota(connection, user, self._clock))
+
+    def check_rate_limit(self, user_id: UUID | str, limit_per_hour: int | None = None) -> RateLimitCheckResult:
+        """Whether one more upload is let in now; ``limit_per_hour`` (-1 is unlimited) replaces the plan's limit.
+
+        Raises ``InvalidInputError`` and ``UserNotFoundError``.
+        """
+        user = checked_uuid(user_id, "user_id")
+        limit = None if limit_per_hour is None else checked_rate_limit(limit_per_hour)
+        return self._database.run(lambda connection: usage.check_rate_limit(connection, user, limit, self._clock))
+
+    def mark_job_completed(
+        self,
+        job_id: UUID | str,
+        result: dict[str, Any],
+        processing_time: int,
+        token_usage: dict[str, Any] | None = None,
+        confidence: float | None = None,
+        uncertain_items: list[dict[str, Any]] | None = None,
+        superfluous_text: list[dict[str, Any]] | None = None,
+        *,
+        session: Session | None = None,
+    ) -> ExtractionJob:
+        """Complete a job that the application extracted itself; ``processing_time`` is in milliseconds.
+
+        ``uncertain_items`` and ``superfluous_text`` default to the result's own lists. Raises ``InvalidResultError``
+        for a result that does not fit the job's schema version (nothing is changed), ``JobNotFoundError``,
+        ``InvalidInputError``, and ``InvalidStatusError`` for a finished job.
+        """
+        job = checked_uuid(job_id, "job_id")
+        milliseconds = checked_milliseconds(processing_time)
+
+        def work(connection: Connection) -> ExtractionJob:
+            found = current_job(connection, job)
+            # Without a confidence any valid one stands in for the check.
+            checked = ExtractionOutcome(result, 0.0 if confidence is None else confidence, token_usage)
+            check_outcome(checked, found.schema_version)
+            uncertain = result.get("uncertainItems", []) if uncertain_items is None else uncertain_items
+            superfluous = result.get("superfluousText", []) if superfluous_text is None else superfluous_text
+            refuse_unstorable(uncertain, "uncertain items")
+            refuse_unstorable(superfluous, "superfluous text")
+            done = completion.Completion(
+                result=result,
+                processing_time=milliseconds,
+                confidence=confidence,
+                token_usage=token_usage,
+                uncertain_items=uncertain,
+                superfluous_text=superfluous,
+            )
+            if not completion.complete_job(connection, job, done):
+                return refuse_inactive(connection, job)
+            return current_job(connection, job)
+
+        return self._database.run(work, session)
+
+    def mark_job_failed(
+        self,
+        job_id: UUID | str,
+        error_message: str,
+        increment_retry: bool = False,
+        *,
+        session: Session | None = None,
+    ) -> ExtractionJob:
+        """Fail a job that the application extracted itself; ``increment_retry`` adds one to its ``retry_count``.
+
+        Raises ``JobNotFoundError``, ``InvalidInputError``, and ``InvalidStatusError`` for a finished job.
+        """
+        job = checked_uuid(job_id, "job_id")
+        message = checked_error_message(error_message)
+
+        def work(connection: Connection) -> ExtractionJob:
+            failed = completion.fail_job(
+                connection, job, code="EXTRACTION_FAILED", message=message, increment_retry=bool(increment_retry)
+            )
+            return current_job(connection, job) if failed else refuse_inactive(connection, job)
+
+        return self._database.run(work, session)
+
+    def find_existing_job(
+        self,
+        user_id: UUID | str,
+        image_hash: str,
+        *,
+        schema_version: str = "stage1",
+        prompt_version: str = "v1.0",
+    ) -> ExtractionJob | None:
+        """The job that a submission of this picture would be answered with, or ``None`` if it would make a new one."""
+        user = checked_uuid(user_id, "user_id")
+        key = Submission(
+            "",
+            checked_image_hash(image_hash),
+            check_schema_version(schema_version),
+            checked_prompt_version(prompt_version),
+            False,
+        )
+        return self._database.statement(lambda connection: submission.find_existing(connection, user, key))
 
     def get_job_status(self, job_id: UUID | str, user_id: UUID | str | None = None) -> ExtractionJob | None:
         """The job, or ``None`` when it does not exist or belongs to somebody other than ``user_id``."""
@@ -139,6 +304,25 @@ class JobQueueManager:
             self._redis.close()
         if self._own_engine is not None:
             self._own_engine.dispose()
+
+    def _with_hash(self, wanted: Submission) -> Submission:
+        if wanted.image_hash is not None:
+            return wanted
+        return replace(wanted, image_hash=compute_sha256_from_url(wanted.image_url, settings=self._settings))
+
+    def _prepare(
+        self, submissions: Iterable[str | Mapping[str, Any]], defaults: Mapping[str, Any]
+    ) -> list[Submission | JobQueueError]:
+        """Check and hash each; pictures are fetched side by side, because each may take seconds."""
+
+        def prepare(entry: str | Mapping[str, Any]) -> Submission | JobQueueError:
+            try:
+                return self._with_hash(checked_entry(entry, defaults))
+            except JobQueueError as error:
+                return error
+
+        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="submit-jobs") as pool:
+            return list(pool.map(prepare, submissions))
 
     @cached_property
     def _redis(self) -> Any:

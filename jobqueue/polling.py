@@ -10,7 +10,8 @@ from uuid import UUID
 from jobqueue.errors import InvalidInputError
 from jobqueue.job import ExtractionJob
 from jobqueue.manager import JobQueueManager
-from jobqueue.waiting import Watch, not_finished, unknown_job
+from jobqueue.store.lookup import unknown_job
+from jobqueue.waiting import Watch, not_finished
 
 
 def poll_job_status(

@@ -84,6 +84,8 @@ class MenuExtractionJob(Base):
     lease_expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     worker: Mapped[str | None] = mapped_column(Text)
     event_seq: Mapped[int] = mapped_column(server_default="1")
+    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("menu_extraction_jobs.id", ondelete="SET NULL"))
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (
         CheckConstraint("status IN ('queued', 'processing', 'completed', 'failed')", name="status_exists"),
@@ -107,6 +109,10 @@ class MenuExtractionJob(Base):
         ),
         # Partial: finished jobs, the bulk of the table, are never looked up by status.
         Index("idx_menu_extraction_jobs_queued", "run_after", postgresql_where=text("status = 'queued'")),
+        # Unique, so that two simultaneous retries cannot both make a job, whatever else fails.
+        Index(
+            "idx_menu_extraction_jobs_retry_of", "retry_of", unique=True, postgresql_where=text("retry_of IS NOT NULL")
+        ),
         Index("idx_menu_extraction_jobs_leases", "lease_expires_at", postgresql_where=text("status = 'processing'")),
     )
 
@@ -142,6 +148,15 @@ class MenuExtractionJobEvent(Base):
             postgresql_where=text("cursor IS NOT NULL"),
         ),
     )
+
+
+class MenuExtractionSubmitter(Base):
+    """One row a user, locked while that user's submissions are counted."""
+
+    __tablename__ = "menu_extraction_submitters"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True)
+    locked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
 
 
 class MenuExtractionRelay(Base):

@@ -10,10 +10,10 @@ from uuid import UUID
 import redis
 
 from jobqueue.database import Database
-from jobqueue.errors import JobNotFoundError, PollingTimeoutError
+from jobqueue.errors import PollingTimeoutError
 from jobqueue.event_stream import EventStream
 from jobqueue.job import ExtractionJob
-from jobqueue.store.lookup import get_job
+from jobqueue.store.lookup import get_job, unknown_job
 
 # Should no event arrive although the job moved on (no notifier runs), the table tells.
 LOOK_EVERY_SECONDS = 5.0
@@ -65,10 +65,6 @@ def _wait_for_change(stream: EventStream, job_id: UUID, deadline: float) -> bool
         if event is not None and event.job_id == job_id:
             return True
     return time.monotonic() < deadline
-
-
-def unknown_job() -> JobNotFoundError:
-    return JobNotFoundError("There is no such job.")
 
 
 def not_finished(job: ExtractionJob) -> PollingTimeoutError:

@@ -17,10 +17,11 @@ from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, Tra
 from jobqueue.fetch import fetch_image
 from jobqueue.outcome_check import check_outcome
 from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
+from jobqueue.store.cancellation import CANCELLED_CODE
 from jobqueue.store.claim import ClaimedJob, claim_job
-from jobqueue.store.completion import Completion, complete_attempt, fail_attempt, requeue_attempt
+from jobqueue.store.completion import Completion, cancel_attempt, complete_attempt, fail_attempt, requeue_attempt
 from worker.lease_keeper import Lease
-from worker.progress import LeaseLostError, ProgressReporter
+from worker.progress import JobCancelledError, LeaseLostError, ProgressReporter
 from worker.resources import WorkerResources
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ class Attempt:
     def run(self) -> None:
         try:
             outcome = self._extract()
-        except LeaseLostError:
+        except (LeaseLostError, JobCancelledError):
+            self._end_if_cancelled()
             log.warning("Job %s was taken over; attempt %d stops.", self._job.id, self._job.attempt)
         except (PermanentExtractionError, ImageRejectedError) as error:
             self._fail(error.code, error.message)
@@ -156,8 +158,13 @@ class Attempt:
         """Write the attempt's end; false when the fence refused it."""
         written = patiently(self._resources.database, write)
         if not written:
+            self._end_if_cancelled()
             log.warning("Job %s was taken over; attempt %d is refused.", self._job.id, self._job.attempt)
         return written
+
+    def _end_if_cancelled(self) -> None:
+        if patiently(self._resources.database, lambda c: cancel_attempt(c, self._job.id, self._job.attempt)):
+            raise JobFailedError(CANCELLED_CODE)
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

@@ -20,11 +20,15 @@ RENEWALS_PER_LEASE = 3
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """``lost`` is set once somebody else holds the job: results of this attempt will be refused."""
+    """``lost`` is set once somebody else holds the job: results of this attempt will be refused.
+
+    ``cancelled`` is set once the job's user has asked for it to be cancelled.
+    """
 
     job_id: UUID
     attempt: int
     lost: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class LeaseKeeper:
@@ -69,6 +73,9 @@ class LeaseKeeper:
             log.warning("Could not renew %d lease(s): %s", len(leases), error)
             return
         for lease in leases:
-            if (lease.job_id, lease.attempt) not in kept and (lease.job_id, lease.attempt) in self._held:
+            key = (lease.job_id, lease.attempt)
+            if kept.get(key):
+                lease.cancelled.set()
+            elif key not in kept and key in self._held:
                 log.warning("Job %s is no longer held by attempt %d.", lease.job_id, lease.attempt)
                 lease.lost.set()

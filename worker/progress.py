@@ -23,6 +23,10 @@ class LeaseLostError(Exception):
     """The job is no longer this attempt's, so going on with it is wasted work."""
 
 
+class JobCancelledError(Exception):
+    """The job's user no longer wants it."""
+
+
 class ProgressReporter:
     """The ``report`` that an extractor is given."""
 
@@ -36,6 +40,8 @@ class ProgressReporter:
     def __call__(self, stage: str, fraction: float) -> None:
         if self._lease.lost.is_set():
             raise LeaseLostError
+        if self._lease.cancelled.is_set():
+            raise JobCancelledError
         now = time.monotonic()
         if now < self._next_at and stage == self._stage and fraction < 1:
             return

@@ -61,12 +61,17 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
     return None if row is None else ClaimedJob(*row)
 
 
-def renew_leases(connection: Connection, held: list[tuple[UUID, int]], lease_seconds: float) -> set[tuple[UUID, int]]:
-    """Keep these (job, attempt) pairs for another ``lease_seconds``; returns those that are still held."""
+def renew_leases(
+    connection: Connection, held: list[tuple[UUID, int]], lease_seconds: float
+) -> dict[tuple[UUID, int], bool]:
+    """Keep these (job, attempt) pairs for another ``lease_seconds``.
+
+    Returns those that are still held, each with whether its user has asked for it to be cancelled.
+    """
     renewed = connection.execute(
         update(JOBS)
         .where(tuple_(JOBS.c.id, JOBS.c.attempt).in_(held), JOBS.c.status == JobStatus.PROCESSING.value)
         .values(lease_expires_at=seconds_from_now(lease_seconds))
-        .returning(JOBS.c.id, JOBS.c.attempt)
+        .returning(JOBS.c.id, JOBS.c.attempt, JOBS.c.cancel_requested_at)
     )
-    return {(row.id, row.attempt) for row in renewed}
+    return {(row.id, row.attempt): row.cancel_requested_at is not None for row in renewed}

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, update
+from sqlalchemy import ColumnElement, Connection, func, update
 
 from jobqueue.states import ACTIVE, JobStatus
+from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
 from jobqueue.store.interval import seconds_from_now
 from jobqueue.tables import JOBS
 
@@ -42,14 +43,14 @@ class Completion:
 
 
 def complete_attempt(connection: Connection, job_id: UUID, attempt: int, completion: Completion) -> bool:
-    """Store the result of this attempt; false when the attempt no longer holds the job."""
+    """Store the result of this attempt; false when the attempt no longer holds the job or it was cancelled."""
     return _write_as(connection, job_id, attempt, completion.values())
 
 
 def fail_attempt(
     connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, processing_time: int
 ) -> bool:
-    """End the job as failed; false when the attempt no longer holds it."""
+    """End the job as failed; false when the attempt no longer holds it or it was cancelled."""
     values = {"status": JobStatus.FAILED.value, "processing_time": processing_time, **_error(code, message)}
     return _write_as(connection, job_id, attempt, values)
 
@@ -57,7 +58,7 @@ def fail_attempt(
 def requeue_attempt(
     connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, delay_seconds: float
 ) -> bool:
-    """Put the job back for another attempt after ``delay_seconds``; false when this attempt no longer holds it."""
+    """Put the job back for another attempt after ``delay_seconds``; false as above."""
     values = {
         "status": JobStatus.QUEUED.value,
         "run_after": seconds_from_now(delay_seconds),
@@ -92,8 +93,20 @@ def _storable(value: str) -> str:
     return value.replace("\x00", "").encode(errors="replace").decode()
 
 
+def cancel_attempt(connection: Connection, job_id: UUID, attempt: int) -> bool:
+    """End the job as cancelled if its user asked for that; false when nobody did or the attempt no longer holds it."""
+    values = {"status": JobStatus.FAILED.value, **_error(CANCELLED_CODE, CANCELLED_MESSAGE)}
+    wanted = (*_held_by(job_id, attempt), JOBS.c.cancel_requested_at.is_not(None))
+    return bool(connection.execute(update(JOBS).where(*wanted).values(**values)).rowcount)
+
+
+def _held_by(job_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    return (JOBS.c.id == job_id, JOBS.c.attempt == attempt, JOBS.c.status == JobStatus.PROCESSING.value)
+
+
 def _write_as(connection: Connection, job_id: UUID, attempt: int, values: dict[str, Any]) -> bool:
-    mine = (JOBS.c.id == job_id, JOBS.c.attempt == attempt, JOBS.c.status == JobStatus.PROCESSING.value)
+    # A cancellation that came in time decides, whatever the attempt came to.
+    mine = (*_held_by(job_id, attempt), JOBS.c.cancel_requested_at.is_(None))
     return bool(connection.execute(update(JOBS).where(*mine).values(**values)).rowcount)
 
 

@@ -16,7 +16,7 @@ JOB_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
     for name in (
         "id", "user_id", "image_url", "image_hash", "status", "schema_version", "prompt_version", "result",
         "error_message", "error_code", "processing_time", "retry_count", "token_usage", "confidence",
-        "uncertain_items", "superfluous_text", "attempt", "created_at", "started_at", "completed_at",
+        "uncertain_items", "superfluous_text", "attempt", "retry_of", "created_at", "started_at", "completed_at",
     )
 )  # fmt: skip
 
@@ -40,6 +40,7 @@ def job_from_row(row: Row[Any]) -> ExtractionJob:
         uncertain_items=row.uncertain_items,
         superfluous_text=row.superfluous_text,
         attempt=row.attempt,
+        retry_of=row.retry_of,
         created_at=row.created_at.astimezone(UTC),
         started_at=utc(row.started_at),
         completed_at=utc(row.completed_at),

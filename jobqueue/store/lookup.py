@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NoReturn
 from uuid import UUID
 
 from sqlalchemy import Connection, select, tuple_
 
+from jobqueue.errors import InvalidStatusError, JobNotFoundError
 from jobqueue.job import ExtractionJob, JobHistoryEntry
 from jobqueue.states import JobStatus
 from jobqueue.store.job_row import JOB_COLUMNS, job_from_row
@@ -19,6 +21,24 @@ def get_job(connection: Connection, job_id: UUID, user_id: UUID | None = None) -
         query = query.where(JOBS.c.user_id == user_id)
     row = connection.execute(query).one_or_none()
     return None if row is None else job_from_row(row)
+
+
+def current_job(connection: Connection, job_id: UUID, user_id: UUID | None = None) -> ExtractionJob:
+    """The job; raises ``JobNotFoundError``."""
+    job = get_job(connection, job_id, user_id)
+    if job is None:
+        raise unknown_job()
+    return job
+
+
+def refuse_inactive(connection: Connection, job_id: UUID, user_id: UUID | None = None) -> NoReturn:
+    """Say why a change that needs an active job found none."""
+    job = current_job(connection, job_id, user_id)
+    raise InvalidStatusError(f"The job is already {job.status.value}.", status=job.status.value)
+
+
+def unknown_job() -> JobNotFoundError:
+    return JobNotFoundError("There is no such job.")
 
 
 def list_jobs(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, literal, null, select, update
+from sqlalchemy import Connection, case, func, null, or_, select, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
+from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
 from jobqueue.store.interval import seconds_from_now
 from jobqueue.tables import JOBS
 
@@ -39,15 +40,18 @@ def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
         .cte("expired")
     )
     used_up = JOBS.c.attempt >= MAX_ATTEMPTS
+    cancelled = JOBS.c.cancel_requested_at.is_not(None)
     reaped = connection.execute(
         update(JOBS)
         .where(JOBS.c.id == expired.c.id)
         .values(
-            status=case((used_up, JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
+            status=case((or_(cancelled, used_up), JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             run_after=func.clock_timestamp(),
             lease_expires_at=null(),
-            error_code=literal(WORKER_LOST_CODE),
-            error_message=case((used_up, WORKER_LOST_FINALLY), else_=WORKER_LOST_MESSAGE),
+            error_code=case((cancelled, CANCELLED_CODE), else_=WORKER_LOST_CODE),
+            error_message=case(
+                (cancelled, CANCELLED_MESSAGE), (used_up, WORKER_LOST_FINALLY), else_=WORKER_LOST_MESSAGE
+            ),
         )
         .returning(JOBS.c.id, JOBS.c.attempt, JOBS.c.status)
     )

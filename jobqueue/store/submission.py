@@ -1,74 +1,165 @@
-"""Making a job, once per picture and version."""
+"""Making jobs: once per picture and version, within the user's limits, decided in the transaction that inserts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select, tuple_
 
+from jobqueue.errors import JobQueueError, QuotaExceededError, RateLimitExceededError
 from jobqueue.job import ExtractionJob, SubmissionResult
+from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
 from jobqueue.menu_result import has_categories
 from jobqueue.states import ACTIVE, JobStatus
 from jobqueue.store.job_row import JOB_COLUMNS, job_from_row
+from jobqueue.store.submitter import Clock, Submitter, lock_submitter
+from jobqueue.store.usage import hourly_usage, monthly_usage
+from jobqueue.submission import Submission
 from jobqueue.tables import JOBS
 
-# Any constant will do; it keeps these locks apart from other users of advisory locks in the same database.
-LOCK_SEED = 0x6D656E75
+Outcome = SubmissionResult | JobQueueError
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What is asked for, already checked."""
+def submit(
+    connection: Connection, user_id: UUID, submissions: Sequence[Submission], clock: Clock | None = None
+) -> list[Outcome]:
+    """One outcome for each submission, in order: its job, or the error that refused it.
 
-    user_id: UUID
-    image_url: str
-    image_hash: str
-    schema_version: str
-    prompt_version: str
-    force: bool
-
-
-def submit(connection: Connection, submission: Submission) -> SubmissionResult:
-    """Insert the job, or return the one that already answers this submission.
-
-    One user's submissions go one after the other: the lock is held to the end of the transaction, so a submitter that
-    waited sees what the one before it committed, and different users never wait for each other.
+    The user's row is locked first, so what is read afterwards cannot change before the insert commits.
     """
-    key = func.hashtextextended(str(submission.user_id), LOCK_SEED)
-    connection.execute(select(func.pg_advisory_xact_lock(key)))
-    if not submission.force:
-        existing = find_existing(connection, submission)
+    submitter = lock_submitter(connection, user_id, clock)
+    answers = _existing(connection, user_id, [one for one in submissions if not one.force])
+    allowance: Allowance | None = None
+    outcomes: list[Outcome | None] = [None] * len(submissions)
+    # The first submission of each new job, and the later ones in the same call that ask for the same.
+    accepted: list[int] = []
+    repeats: dict[int, int] = {}
+    first_of_key: dict[tuple[str | None, str, str], int] = {}
+    for place, one in enumerate(submissions):
+        existing = None if one.force else answers.get(one.key)
         if existing is not None:
-            return SubmissionResult(existing, cached=existing.status is JobStatus.COMPLETED)
-    row = connection.execute(
-        insert(JOBS)
-        .values(
-            user_id=submission.user_id,
-            image_url=submission.image_url,
-            image_hash=submission.image_hash,
-            schema_version=submission.schema_version,
-            prompt_version=submission.prompt_version,
-        )
-        .returning(*JOB_COLUMNS)
-    ).one()
-    return SubmissionResult(job_from_row(row), cached=False)
+            outcomes[place] = SubmissionResult(existing, cached=existing.status is JobStatus.COMPLETED)
+        elif not one.force and one.key in first_of_key:
+            repeats[place] = first_of_key[one.key]
+        else:
+            allowance = allowance or Allowance(connection, submitter)
+            refused = allowance.refuse()
+            if refused is not None:
+                outcomes[place] = refused
+                continue
+            first_of_key[one.key] = place
+            accepted.append(place)
+            allowance.charge()
+    jobs = _insert(connection, submitter, [submissions[place] for place in accepted])
+    for place, job in zip(accepted, jobs, strict=True):
+        outcomes[place] = SubmissionResult(job, cached=False)
+    for place, first in repeats.items():
+        outcomes[place] = outcomes[first]
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
-def find_existing(connection: Connection, submission: Submission) -> ExtractionJob | None:
+class Allowance:
+    """What is left of the user's quota and hourly limit while the user's row is locked."""
+
+    def __init__(self, connection: Connection, submitter: Submitter) -> None:
+        limits, now = submitter.limits, submitter.now
+        self._connection = connection
+        self._submitter = submitter
+        self._quota = monthly_usage(connection, submitter.user_id, limits.monthly, now)
+        self._rate = hourly_usage(connection, submitter.user_id, limits.hourly, now)
+        self._charged = 0
+
+    def charge(self) -> None:
+        self._charged += 1
+
+    def refuse(self) -> JobQueueError | None:
+        """The error for one more submission, or ``None`` when it fits."""
+        quota, rate = self._quota, self._rate
+        if quota.limit >= 0 and quota.current + self._charged >= quota.limit:
+            return quota_exceeded(quota)
+        if rate.limit >= 0 and rate.current + self._charged >= rate.limit:
+            return rate_limit_exceeded(rate if not rate.allowed else self._rate_after_this_call())
+        return None
+
+    def _rate_after_this_call(self) -> RateLimitCheckResult:
+        # The jobs of this very call fill the hour; the oldest that has to leave it may lie before them or among them.
+        limit, now = self._rate.limit, self._submitter.now
+        older = limit - self._charged
+        if older <= 0:
+            return RateLimitCheckResult(False, self._rate.current + self._charged, limit, now + timedelta(minutes=60))
+        earlier = hourly_usage(self._connection, self._submitter.user_id, older, now)
+        return RateLimitCheckResult(False, self._rate.current + self._charged, limit, earlier.reset_at)
+
+
+def quota_exceeded(check: QuotaCheckResult) -> QuotaExceededError:
+    return QuotaExceededError(
+        f"The monthly quota of {check.limit} extractions is used up; it begins anew on {check.resets_at:%Y-%m-%d} UTC.",
+        current=check.current,
+        limit=check.limit,
+        resets_at=check.resets_at,
+    )
+
+
+def rate_limit_exceeded(check: RateLimitCheckResult) -> RateLimitExceededError:
+    again = "" if check.reset_at is None else f"; the next one is let in at {check.reset_at:%Y-%m-%d %H:%M:%S} UTC"
+    return RateLimitExceededError(
+        f"At most {check.limit} uploads are let in within 60 minutes{again}.",
+        current=check.current,
+        limit=check.limit,
+        reset_at=check.reset_at,
+    )
+
+
+def find_existing(connection: Connection, user_id: UUID, submission: Submission) -> ExtractionJob | None:
     """The newest job that spares a new extraction: one under way, or a completed one in the present format."""
+    return _existing(connection, user_id, [submission]).get(submission.key)
+
+
+def _existing(
+    connection: Connection, user_id: UUID, submissions: Sequence[Submission]
+) -> dict[tuple[str | None, str, str], ExtractionJob]:
+    keys = {one.key for one in submissions if one.image_hash is not None}
+    if not keys:
+        return {}
     rows = connection.execute(
         select(*JOB_COLUMNS)
         .where(
-            JOBS.c.user_id == submission.user_id,
-            JOBS.c.image_hash == submission.image_hash,
-            JOBS.c.schema_version == submission.schema_version,
-            JOBS.c.prompt_version == submission.prompt_version,
+            JOBS.c.user_id == user_id,
+            tuple_(JOBS.c.image_hash, JOBS.c.schema_version, JOBS.c.prompt_version).in_(list(keys)),
+            JOBS.c.image_hash.is_not(None),
             JOBS.c.status != JobStatus.FAILED.value,
         )
-        .order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc())
+        .order_by(JOBS.c.created_at, JOBS.c.id)
     )
+    found = {}
     for row in rows:
         if row.status in ACTIVE or has_categories(row.result):
-            return job_from_row(row)
-    return None
+            found[row.image_hash, row.schema_version, row.prompt_version] = job_from_row(row)
+    return found
+
+
+def _insert(connection: Connection, submitter: Submitter, submissions: Sequence[Submission]) -> list[ExtractionJob]:
+    if not submissions:
+        return []
+    rows = connection.execute(
+        insert(JOBS).returning(*JOB_COLUMNS, sort_by_parameter_order=True),
+        [
+            new_job_values(submitter.user_id, one, submitter.now - timedelta(microseconds=len(submissions) - 1 - place))
+            for place, one in enumerate(submissions)
+        ],
+    )
+    return [job_from_row(row) for row in rows]
+
+
+def new_job_values(user_id: UUID, submission: Submission, created_at: datetime) -> dict[str, Any]:
+    return {
+        "user_id": user_id,
+        "image_url": submission.image_url,
+        "image_hash": submission.image_hash,
+        "schema_version": submission.schema_version,
+        "prompt_version": submission.prompt_version,
+        "created_at": created_at,
+    }

@@ -1,0 +1,42 @@
+"""What counting, retrying and cancelling need: a row to lock for each user, the line of retries, the request to cancel.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "menu_extraction_submitters",
+        sa.Column("user_id", postgresql.UUID(), sa.ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("locked_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
+    )
+    op.add_column(
+        "menu_extraction_jobs",
+        sa.Column("retry_of", postgresql.UUID(), sa.ForeignKey("menu_extraction_jobs.id", ondelete="SET NULL")),
+    )
+    op.add_column("menu_extraction_jobs", sa.Column("cancel_requested_at", sa.DateTime(timezone=True)))
+    op.create_index(
+        "idx_menu_extraction_jobs_retry_of",
+        "menu_extraction_jobs",
+        ["retry_of"],
+        unique=True,
+        postgresql_where=sa.text("retry_of IS NOT NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("menu_extraction_jobs", "cancel_requested_at")
+    op.drop_column("menu_extraction_jobs", "retry_of")
+    op.drop_table("menu_extraction_submitters")
