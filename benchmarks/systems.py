@@ -58,4 +58,8 @@ def add_user(engine: Engine) -> uuid.UUID:
     user_id = uuid.uuid4()
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO auth.users (id) VALUES (:id)"), {"id": user_id})
+        connection.execute(
+            text("""INSERT INTO profiles (id, plan_limits) VALUES (:id, '{"ocr_jobs": -1, "hourly_uploads": -1}')"""),
+            {"id": user_id},
+        )
     return user_id

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+import json
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,6 +33,7 @@ EMPTY_DATABASE = """
     UPDATE menu_extraction_relay SET last_cursor = 0, published_cursor = 0;
     UPDATE menu_extraction_settings SET value = 'every_change' WHERE name = 'notify_mode';
 """
+UNLIMITED_PLAN = {"ocr_jobs": -1, "hourly_uploads": -1}
 LOGS = pytest.StashKey[list[Path]]()
 
 
@@ -128,16 +131,39 @@ def manager(engine: Engine, settings: Settings) -> Iterator[JobQueueManager]:
     made.close()
 
 
-def add_user(engine: Engine) -> UUID:
+def add_user(engine: Engine, plan: str | None = "free", plan_limits: Any = UNLIMITED_PLAN) -> UUID:
+    """A user with a profile; without limits unless the test is about them."""
     user = uuid4()
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO auth.users (id) VALUES (:id)"), {"id": user})
+    set_plan(engine, user, plan, plan_limits)
     return user
+
+
+def set_plan(engine: Engine, user_id: UUID, plan: str | None, plan_limits: Any = None) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO profiles (id, plan, plan_limits) VALUES (:id, :plan, CAST(:plan_limits AS jsonb))
+                ON CONFLICT (id) DO UPDATE SET plan = EXCLUDED.plan, plan_limits = EXCLUDED.plan_limits
+            """),
+            {"id": user_id, "plan": plan, "plan_limits": json.dumps(plan_limits)},
+        )
 
 
 @pytest.fixture
 def user_id(engine: Engine) -> UUID:
     return add_user(engine)
+
+
+@pytest.fixture
+def user_on_plan(engine: Engine) -> Callable[..., UUID]:
+    """Makes a user with ``plan`` and ``plan_limits``."""
+
+    def make(plan: str | None = "free", plan_limits: Any = None) -> UUID:
+        return add_user(engine, plan, plan_limits)
+
+    return make
 
 
 @pytest.fixture

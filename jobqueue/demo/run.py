@@ -101,6 +101,7 @@ def _demo_user(settings: Settings) -> UUID:
     try:
         with translated_errors(), engine.begin() as connection:
             connection.execute(text("INSERT INTO auth.users (id) VALUES (:id)"), {"id": user_id})
+            connection.execute(text("INSERT INTO profiles (id, plan) VALUES (:id, 'enterprise')"), {"id": user_id})
     finally:
         engine.dispose()
     return user_id

@@ -120,7 +120,7 @@ def test_a_late_attempt_can_write_nothing(manager: JobQueueManager, engine: Engi
     assert not complete(engine, job.id, 1)
     assert not fail(engine, job.id, 1)
     assert not requeue(engine, job.id, 1)
-    assert renewed(engine, [(job.id, 1)]) == set()
+    assert renewed(engine, [(job.id, 1)]) == {}
     assert row(engine, job.id) == before
     assert complete(engine, job.id, 2)
 
@@ -147,7 +147,7 @@ def test_a_finished_job_refuses_the_same_attempts_second_answer(
     assert row(engine, job.id) == before
 
 
-def renewed(engine: Engine, held: list[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
+def renewed(engine: Engine, held: list[tuple[UUID, int]]) -> dict[tuple[UUID, int], bool]:
     return Database(engine).run(lambda c: renew_leases(c, held, 600))
 
 
@@ -160,7 +160,7 @@ def test_leases_are_renewed_for_those_that_still_hold_them(
     requeue(engine, taken.id, 1)
     claimed(engine, taken.id, lease_seconds=5)
     complete(engine, done.id, 1)
-    assert renewed(engine, [(held.id, 1), (taken.id, 1), (done.id, 1)]) == {(held.id, 1)}
+    assert renewed(engine, [(held.id, 1), (taken.id, 1), (done.id, 1)]) == {(held.id, 1): False}
     soon = datetime.now(UTC) + timedelta(seconds=100)
     assert row(engine, held.id)["lease_expires_at"] > soon
     assert row(engine, taken.id)["lease_expires_at"] < soon
