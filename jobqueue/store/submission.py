@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, insert, select, tuple_
 
 from jobqueue.errors import JobQueueError, QuotaExceededError, RateLimitExceededError
 from jobqueue.job import ExtractionJob, SubmissionResult
-from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
+from jobqueue.limits import HOUR, QuotaCheckResult, RateLimitCheckResult, month_start
 from jobqueue.menu_result import has_categories
 from jobqueue.states import ACTIVE, JobStatus
 from jobqueue.store.job_row import JOB_COLUMNS, job_from_row
@@ -40,10 +41,10 @@ def submit(
     first_of_key: dict[tuple[str | None, str, str], int] = {}
     for place, one in enumerate(submissions):
         existing = None if one.force else answers.get(one.key)
-        if existing is not None:
-            outcomes[place] = SubmissionResult(existing, cached=existing.status is JobStatus.COMPLETED)
-        elif not one.force and one.key in first_of_key:
+        if not one.force and one.key in first_of_key:
             repeats[place] = first_of_key[one.key]
+        elif existing is not None:
+            outcomes[place] = SubmissionResult(existing, cached=existing.status is JobStatus.COMPLETED)
         else:
             allowance = allowance or Allowance(connection, submitter)
             refused = allowance.refuse()
@@ -79,7 +80,7 @@ class Allowance:
         """The error for one more submission, or ``None`` when it fits."""
         quota, rate = self._quota, self._rate
         if quota.limit >= 0 and quota.current + self._charged >= quota.limit:
-            return quota_exceeded(quota)
+            return quota_exceeded(replace(quota, current=quota.current + self._charged))
         if rate.limit >= 0 and rate.current + self._charged >= rate.limit:
             return rate_limit_exceeded(rate if not rate.allowed else self._rate_after_this_call())
         return None
@@ -89,7 +90,8 @@ class Allowance:
         limit, now = self._rate.limit, self._submitter.now
         older = limit - self._charged
         if older <= 0:
-            return RateLimitCheckResult(False, self._rate.current + self._charged, limit, now + timedelta(minutes=60))
+            first = _creation_times(now, self._charged)[0]
+            return RateLimitCheckResult(False, self._rate.current + self._charged, limit, first + HOUR)
         earlier = hourly_usage(self._connection, self._submitter.user_id, older, now)
         return RateLimitCheckResult(False, self._rate.current + self._charged, limit, earlier.reset_at)
 
@@ -147,11 +149,17 @@ def _insert(connection: Connection, submitter: Submitter, submissions: Sequence[
     rows = connection.execute(
         insert(JOBS).returning(*JOB_COLUMNS, sort_by_parameter_order=True),
         [
-            new_job_values(submitter.user_id, one, submitter.now - timedelta(microseconds=len(submissions) - 1 - place))
-            for place, one in enumerate(submissions)
+            new_job_values(submitter.user_id, one, created_at)
+            for one, created_at in zip(submissions, _creation_times(submitter.now, len(submissions)), strict=True)
         ],
     )
     return [job_from_row(row) for row in rows]
+
+
+def _creation_times(now: datetime, count: int) -> list[datetime]:
+    """For jobs let in together: a microsecond apart, so that lists keep their order, and all in the month charged."""
+    earliest = month_start(now)
+    return [max(now - timedelta(microseconds=count - 1 - place), earliest) for place in range(count)]
 
 
 def new_job_values(user_id: UUID, submission: Submission, created_at: datetime) -> dict[str, Any]:
