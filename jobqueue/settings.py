@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     flower_user: str = Field("operator", validation_alias="JOBQUEUE_FLOWER_USER")
     flower_password: SecretStr | None = Field(None, validation_alias="JOBQUEUE_FLOWER_PASSWORD")
 
+    jwt_secret: SecretStr | None = Field(None, validation_alias="JOBQUEUE_JWT_SECRET")
+    """What Supabase signs HS256 tokens with; the HTTP API needs this or ``jwks_url``, and takes both."""
+    jwks_url: str | None = Field(None, validation_alias="JOBQUEUE_JWKS_URL")
+    """Where Supabase publishes the public keys of its RS256 and ES256 tokens."""
+
     @field_validator("private_image_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
@@ -57,7 +62,7 @@ class Settings(BaseSettings):
             return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("celery_broker_url", mode="before")
+    @field_validator("celery_broker_url", "jwt_secret", "jwks_url", mode="before")
     @classmethod
     def _empty_is_not_given(cls, value: Any) -> Any:
         # Compose files pass variables on empty, and Celery takes an empty address for a RabbitMQ on this machine.
@@ -69,6 +74,21 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql:// or postgres://")
         _refuse_a_wrong_port(value)
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        # RFC 7518: an HS256 key has at least the 32 bytes of its hash; a shorter one can be guessed from one token.
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("must be at least 32 bytes long; copy the whole JWT secret of the project")
+        return value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
         return value
 
     @field_validator("redis_url")
