@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, tuple_
 
@@ -146,14 +146,14 @@ def _existing(
 def _insert(connection: Connection, submitter: Submitter, submissions: Sequence[Submission]) -> list[ExtractionJob]:
     if not submissions:
         return []
-    rows = connection.execute(
-        insert(JOBS).returning(*JOB_COLUMNS, sort_by_parameter_order=True),
-        [
-            new_job_values(submitter.user_id, one, created_at)
-            for one, created_at in zip(submissions, _creation_times(submitter.now, len(submissions)), strict=True)
-        ],
-    )
-    return [job_from_row(row) for row in rows]
+    # The ids are made here to tell the rows apart: rows that must come back in order are inserted one by one.
+    values = [
+        {"id": uuid4(), **new_job_values(submitter.user_id, one, created_at)}
+        for one, created_at in zip(submissions, _creation_times(submitter.now, len(submissions)), strict=True)
+    ]
+    inserted = connection.execute(insert(JOBS).returning(*JOB_COLUMNS), values)
+    jobs = {row.id: job_from_row(row) for row in inserted}
+    return [jobs[one["id"]] for one in values]
 
 
 def _creation_times(now: datetime, count: int) -> list[datetime]:
