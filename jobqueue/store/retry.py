@@ -54,11 +54,11 @@ def _refuse(connection: Connection, job: ExtractionJob, successor: ExtractionJob
         )
     if job.retry_count >= MAX_RETRIES:
         return MaxRetriesExceededError(f"The job was retried {MAX_RETRIES} times already; submit the picture anew.")
-    # The user may have submitted the same picture again in the meantime.
-    newer = None if job.image_hash is None else find_existing(connection, job.user_id, _again(job))
-    if newer is not None:
+    # The user may have submitted the same picture again. An older result is no reason: the failed job was forced.
+    other = None if job.image_hash is None else find_existing(connection, job.user_id, _again(job))
+    if other is not None and (other.status.is_active or other.created_at > job.created_at):
         return InvalidStatusError(
-            f"The same picture is {newer.status.value} in a newer job.", existing_job_id=str(newer.id)
+            f"The same picture is {other.status.value} in another job.", existing_job_id=str(other.id)
         )
     return None
 
