@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, update
+from sqlalchemy import Connection, case, func, or_, update
 
 from jobqueue.job import ExtractionJob
 from jobqueue.states import ACTIVE, JobStatus
@@ -20,7 +20,8 @@ def cancel(connection: Connection, job_id: UUID, user_id: UUID) -> ExtractionJob
 
     One statement, so a worker either claims before it and finds the request, or finds nothing to claim.
     """
-    queued = JOBS.c.status == JobStatus.QUEUED.value
+    # Without a lease there is no worker that could notice, for example after a status set by plain SQL.
+    at_once = or_(JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.lease_expires_at.is_(None))
     row = connection.execute(
         update(JOBS)
         .where(
@@ -29,9 +30,9 @@ def cancel(connection: Connection, job_id: UUID, user_id: UUID) -> ExtractionJob
             JOBS.c.status.in_([status.value for status in ACTIVE]),
         )
         .values(
-            status=case((queued, JobStatus.FAILED.value), else_=JOBS.c.status),
-            error_code=case((queued, CANCELLED_CODE), else_=JOBS.c.error_code),
-            error_message=case((queued, CANCELLED_MESSAGE), else_=JOBS.c.error_message),
+            status=case((at_once, JobStatus.FAILED.value), else_=JOBS.c.status),
+            error_code=case((at_once, CANCELLED_CODE), else_=JOBS.c.error_code),
+            error_message=case((at_once, CANCELLED_MESSAGE), else_=JOBS.c.error_message),
             cancel_requested_at=func.coalesce(JOBS.c.cancel_requested_at, func.clock_timestamp()),
         )
         .returning(*JOB_COLUMNS)

@@ -69,12 +69,12 @@ def requeue_attempt(
 
 
 def complete_job(connection: Connection, job_id: UUID, completion: Completion) -> bool:
-    """Complete the job whoever holds it: for applications that run extractions themselves."""
+    """Complete the job whoever holds it: for applications that run extractions themselves; false as above."""
     return _write_active(connection, job_id, completion.values())
 
 
 def fail_job(connection: Connection, job_id: UUID, *, code: str, message: str, increment_retry: bool) -> bool:
-    """Fail the job whoever holds it."""
+    """Fail the job whoever holds it; false as above."""
     values: dict[str, Any] = {"status": JobStatus.FAILED.value, **_error(code, message)}
     if increment_retry:
         values["retry_count"] = JOBS.c.retry_count + 1
@@ -111,6 +111,10 @@ def _write_as(connection: Connection, job_id: UUID, attempt: int, values: dict[s
 
 
 def _write_active(connection: Connection, job_id: UUID, values: dict[str, Any]) -> bool:
-    active = (JOBS.c.id == job_id, JOBS.c.status.in_([status.value for status in ACTIVE]))
+    active = (
+        JOBS.c.id == job_id,
+        JOBS.c.status.in_([status.value for status in ACTIVE]),
+        JOBS.c.cancel_requested_at.is_(None),
+    )
     values = {"started_at": func.coalesce(JOBS.c.started_at, func.clock_timestamp()), **values}
     return bool(connection.execute(update(JOBS).where(*active).values(**values)).rowcount)

@@ -34,7 +34,9 @@ def current_job(connection: Connection, job_id: UUID, user_id: UUID | None = Non
 def refuse_inactive(connection: Connection, job_id: UUID, user_id: UUID | None = None) -> NoReturn:
     """Say why a change that needs an active job found none."""
     job = current_job(connection, job_id, user_id)
-    raise InvalidStatusError(f"The job is already {job.status.value}.", status=job.status.value)
+    if job.is_finished:
+        raise InvalidStatusError(f"The job is already {job.status.value}.", status=job.status.value)
+    raise InvalidStatusError("The job is being cancelled by its user.", status=job.status.value)
 
 
 def unknown_job() -> JobNotFoundError:
