@@ -106,3 +106,9 @@ def checked_error_message(value: Any) -> str:
     if isinstance(value, str) and value.strip() and "\x00" not in value:
         return value
     raise InvalidInputError("error_message must be text that says what went wrong.", argument="error_message")
+
+
+def checked_list(value: Any, argument: str) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise InvalidInputError(f"{argument} must be a list.", argument=argument)

@@ -17,6 +17,7 @@ from jobqueue.arguments import (
     checked_error_message,
     checked_image_hash,
     checked_limit,
+    checked_list,
     checked_milliseconds,
     checked_prompt_version,
     checked_rate_limit,
@@ -176,7 +177,7 @@ class JobQueueManager:
 
         ``uncertain_items`` and ``superfluous_text`` default to the result's own lists. Raises ``InvalidResultError``
         for a result that does not fit the job's schema version (nothing is changed), ``JobNotFoundError``,
-        ``InvalidInputError``, and ``InvalidStatusError`` for a finished job.
+        ``InvalidInputError``, and ``InvalidStatusError`` for a finished or cancelled job.
         """
         job = checked_uuid(job_id, "job_id")
         milliseconds = checked_milliseconds(processing_time)
@@ -188,8 +189,8 @@ class JobQueueManager:
             check_outcome(checked, found.schema_version)
             uncertain = result.get("uncertainItems", []) if uncertain_items is None else uncertain_items
             superfluous = result.get("superfluousText", []) if superfluous_text is None else superfluous_text
-            refuse_unstorable(uncertain, "uncertain items")
-            refuse_unstorable(superfluous, "superfluous text")
+            refuse_unstorable(checked_list(uncertain, "uncertain_items"), "uncertain items")
+            refuse_unstorable(checked_list(superfluous, "superfluous_text"), "superfluous text")
             done = completion.Completion(
                 result=result,
                 processing_time=milliseconds,
@@ -214,7 +215,7 @@ class JobQueueManager:
     ) -> ExtractionJob:
         """Fail a job that the application extracted itself; ``increment_retry`` adds one to its ``retry_count``.
 
-        Raises ``JobNotFoundError``, ``InvalidInputError``, and ``InvalidStatusError`` for a finished job.
+        Raises ``JobNotFoundError``, ``InvalidInputError``, and ``InvalidStatusError`` for a finished or cancelled job.
         """
         job = checked_uuid(job_id, "job_id")
         message = checked_error_message(error_message)
@@ -314,6 +315,8 @@ class JobQueueManager:
         self, submissions: Iterable[str | Mapping[str, Any]], defaults: Mapping[str, Any]
     ) -> list[Submission | JobQueueError]:
         """Check and hash each; pictures are fetched side by side, because each may take seconds."""
+        if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
+            raise InvalidInputError("submissions must be a list of addresses or mappings.", argument="submissions")
 
         def prepare(entry: str | Mapping[str, Any]) -> Submission | JobQueueError:
             try:

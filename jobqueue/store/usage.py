@@ -41,7 +41,7 @@ def hourly_usage(connection: Connection, user_id: UUID, limit: int, now: datetim
     blocking: datetime | None = None
     if 0 < limit <= current:
         newest_first = select(JOBS.c.created_at).where(*recent).order_by(JOBS.c.created_at.desc())
-        blocking = connection.execute(newest_first.offset(limit - 1).limit(1)).scalar_one()
+        blocking = connection.execute(newest_first.offset(limit - 1).limit(1)).scalar()
     return rate_check(current, limit, blocking, now)
 
 
