@@ -7,15 +7,27 @@ from typing import Any
 
 import click
 
+from jobqueue.cli.api import api
+from jobqueue.cli.cancel import cancel
 from jobqueue.cli.demo import demo
+from jobqueue.cli.history import history
+from jobqueue.cli.list_jobs import list_jobs
 from jobqueue.cli.migrate import migrate
 from jobqueue.cli.notifier import notifier
+from jobqueue.cli.quota import quota
+from jobqueue.cli.retry import retry
+from jobqueue.cli.status import status
+from jobqueue.cli.submit import submit
 from jobqueue.cli.up import up
+from jobqueue.cli.watch import watch
 from jobqueue.errors import InvalidInputError, JobQueueError
 
 
 class OneLineErrors(click.Group):
-    """Ends with one sentence: exit code 2 for wrong input or settings, 1 for everything else that went wrong."""
+    """Ends with one sentence: exit code 2 for wrong input or settings, 1 for everything else that went wrong.
+
+    The commands that act on jobs answer their own errors, more finely.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,5 +43,5 @@ def main() -> None:
     """A durable job queue that turns photographed menus into dishes and prices."""
 
 
-for command in (demo, up, migrate, notifier):
+for command in (demo, up, migrate, notifier, api, submit, status, watch, list_jobs, retry, cancel, quota, history):
     main.add_command(command)
