@@ -24,6 +24,9 @@ T = TypeVar("T")
 SessionFactory = Callable[[], Session]
 
 CONNECT_TIMEOUT_SECONDS = 5
+# A submission that waited for another must see what that one committed: at a stricter level it would not, and without
+# a transaction around its statements it would not have waited.
+READ_COMMITTED = "READ COMMITTED"
 # Without keepalives a connection whose other end vanished without a reset hangs for hours.
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
 
@@ -55,8 +58,7 @@ class Database:
     """Runs work in a transaction of its own or in the caller's."""
 
     def __init__(self, bind: Engine | SessionFactory) -> None:
-        # A submission that waited for another must see what that one committed: at a stricter level it would not.
-        self._bind = bind.execution_options(isolation_level="READ COMMITTED") if isinstance(bind, Engine) else bind
+        self._bind = bind.execution_options(isolation_level=READ_COMMITTED) if isinstance(bind, Engine) else bind
         # Shares the pool; a single statement needs no BEGIN and COMMIT around it, which are round trips.
         self._autocommit = bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else bind
 
@@ -102,13 +104,18 @@ class Database:
                 yield connection
         else:
             with bind() as session, session.begin():
-                yield session.connection()
+                yield session.connection(execution_options=_isolation(session))
 
     @staticmethod
     def _join(work: Callable[[Connection], T], session: Session) -> T:
         # The savepoint keeps the caller's transaction usable after an error of ours.
         with translated_errors(), session.begin_nested():
             return work(session.connection())
+
+
+def _isolation(session: Session) -> dict[str, Any]:
+    """The same level for an application's session factory; one bound to a connection is in a transaction already."""
+    return {"isolation_level": READ_COMMITTED} if isinstance(session.get_bind(), Engine) else {}
 
 
 class _StaleConnectionError(Exception):
