@@ -171,7 +171,9 @@ def test_a_generator_will_do(manager: JobQueueManager, user_id: UUID) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [5, None, b"http://x.example/a.png", ["http://x.example/a.png"], {}, {"image_url": URL, "hash": "x"}], ids=str
+    "odd",
+    [5, None, b"http://x.example/a.png", ["http://x.example/a.png"], {}, {"image_url": URL, "hash": "x"}],
+    ids=str,
 )
 def test_an_entry_of_another_shape_is_refused_alone(manager: JobQueueManager, user_id: UUID, odd: Any) -> None:
     assert codes(manager.submit_jobs(user_id, [entry(), odd, entry()])) == ["ok", "INVALID_INPUT", "ok"]

@@ -130,9 +130,7 @@ def test_a_job_that_was_set_to_processing_without_a_worker_ends_at_once(
 ) -> None:
     job = queued(manager, user_id)
     with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE menu_extraction_jobs SET status = 'processing' WHERE id = :id"), {"id": job.id}
-        )
+        connection.execute(text("UPDATE menu_extraction_jobs SET status = 'processing' WHERE id = :id"), {"id": job.id})
     ended = manager.cancel_job(job.id, user_id)
     assert (ended.status, ended.error_code) == ("failed", "CANCELLED")
 
@@ -147,9 +145,7 @@ def test_asking_twice_is_asking_once(manager: JobQueueManager, engine: Engine, u
 
 
 @pytest.mark.parametrize("state", [completed, failed])
-def test_a_finished_job_is_not_cancelled(
-    manager: JobQueueManager, engine: Engine, user_id: UUID, state: Any
-) -> None:
+def test_a_finished_job_is_not_cancelled(manager: JobQueueManager, engine: Engine, user_id: UUID, state: Any) -> None:
     job = state(manager, engine, user_id)
     with pytest.raises(InvalidStatusError) as caught:
         manager.cancel_job(job.id, user_id)

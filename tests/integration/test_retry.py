@@ -43,9 +43,7 @@ def fail_again(engine: Engine, job: ExtractionJob) -> ClaimedJob:
     return attempt
 
 
-def test_the_new_job_is_a_fresh_one_that_names_the_old(
-    manager: JobQueueManager, engine: Engine, user_id: UUID
-) -> None:
+def test_the_new_job_is_a_fresh_one_that_names_the_old(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
     old = failed(manager, engine, user_id, schema_version="stage2", prompt_version="v7")
     new = manager.retry_job(str(old.id), str(user_id))
     assert new.id != old.id
@@ -87,9 +85,7 @@ def test_what_increment_retry_added_counts(manager: JobQueueManager, user_id: UU
 
 
 @pytest.mark.parametrize("state", ["queued", "processing", "completed"])
-def test_only_a_failed_job_is_retried(
-    manager: JobQueueManager, engine: Engine, user_id: UUID, state: str
-) -> None:
+def test_only_a_failed_job_is_retried(manager: JobQueueManager, engine: Engine, user_id: UUID, state: str) -> None:
     job = queued(manager, user_id)
     if state != "queued":
         claimed(engine, job.id)
@@ -138,9 +134,7 @@ def test_a_second_call_returns_the_first_ones_job(
     assert count(engine) == 2
 
 
-def test_once_the_retry_failed_it_is_the_one_to_retry(
-    manager: JobQueueManager, engine: Engine, user_id: UUID
-) -> None:
+def test_once_the_retry_failed_it_is_the_one_to_retry(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
     old = failed(manager, engine, user_id)
     new = manager.retry_job(old.id, user_id)
     fail_again(engine, new)
@@ -150,9 +144,7 @@ def test_once_the_retry_failed_it_is_the_one_to_retry(
     assert manager.retry_job(new.id, user_id).retry_count == 2
 
 
-def test_a_retry_waits_for_one_that_has_not_committed(
-    manager: JobQueueManager, engine: Engine, user_id: UUID
-) -> None:
+def test_a_retry_waits_for_one_that_has_not_committed(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
     old = failed(manager, engine, user_id)
     with Session(engine) as session, ThreadPoolExecutor(1) as other:
         first = manager.retry_job(old.id, user_id, session=session)
