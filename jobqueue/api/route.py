@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from jobqueue.api.error_response import error_response, response_for, validation_response
@@ -15,6 +16,9 @@ from jobqueue.errors import JobQueueError
 from jobqueue.json_shapes import ErrorAnswer
 
 MAX_BODY_BYTES = 65_536
+UNREADABLE = ErrorAnswer(error="The body is not readable as JSON.", code="INVALID_INPUT")
+# Otherwise the server would go on receiving what nobody reads.
+CLOSE = {"Connection": "close"}
 
 
 class RefusedError(HTTPException):
@@ -39,11 +43,9 @@ class JobQueueRoute(APIRoute):
             except RefusedError as error:
                 return error_response(error.status_code, error.answer, dict(error.headers or {}))
             except HTTPException as error:
-                # How FastAPI reports a body that is not UTF-8, or nested beyond what the parser bears.
-                if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
-                    return error_response(
-                        422, ErrorAnswer(error="The body is not readable JSON.", code="INVALID_INPUT")
-                    )
+                # How FastAPI reports a body that is not UTF-8, or beyond what the parser bears.
+                if error.status_code == 400 and isinstance(error.__cause__, ValueError | RecursionError):
+                    return error_response(422, UNREADABLE)
                 raise
 
         return handled
@@ -58,7 +60,7 @@ def _with_limited_body(request: Request) -> Request:
         message = await request.receive()
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
-            raise RefusedError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.", "BODY_TOO_LARGE")
+            raise RefusedError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.", "BODY_TOO_LARGE", CLOSE)
         return message
 
     return Request(request.scope, receive)
