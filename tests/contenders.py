@@ -30,7 +30,7 @@ Call = tuple[str, tuple[Any, ...]]
 
 
 def race(database_url: str, calls: Sequence[Call], processes: int = 8) -> list[Any]:
-    """Make the calls (method of the manager, arguments) at once, spread over ``processes``; what each came to, in order.
+    """Make the calls (method of the manager, arguments) at once, spread over ``processes``; what each came to.
 
     An error comes back as the outcome. ``claim`` is a worker's claim of a job.
     """

@@ -45,15 +45,20 @@ class ScriptedExtractor:
         execution = int(self._redis.incr(executions_key(image.url)))
         step = script[min(execution, len(script)) - 1]
         report(f"step {step}", 0.5)
-        return self._take(step, image.url)
+        return self._take(step, image.url, report)
 
-    def _take(self, step: str, url: str) -> ExtractionOutcome:
+    def _take(self, step: str, url: str, report: ProgressReport) -> ExtractionOutcome:
         match step:
             case "ok":
                 return ExtractionOutcome(RESULT, 0.9, {"inputTokens": 12, "outputTokens": 34, "estimatedCost": 0.01})
             case "hold":
                 self._redis.rpush(held_key(url), os.getpid())
                 self._redis.blpop([release_key(url)], timeout=60)
+                return ExtractionOutcome(RESULT, 0.9)
+            case "report":
+                self._redis.rpush(held_key(url), os.getpid())
+                while self._redis.blpop([release_key(url)], timeout=0.05) is None:
+                    report("reading", 0.5)
                 return ExtractionOutcome(RESULT, 0.9)
             case "transient":
                 raise TransientExtractionError("The provider is overloaded.", "PROVIDER_OVERLOADED")

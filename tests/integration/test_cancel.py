@@ -96,19 +96,23 @@ def test_an_attempt_ends_no_job_that_nobody_cancelled(manager: JobQueueManager, 
     assert current(manager, job.id).status == "processing"
 
 
-@pytest.mark.parametrize("mark", ["completed", "failed"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        lambda manager, job_id: manager.mark_job_completed(job_id, RESULT, 5),
+        lambda manager, job_id: manager.mark_job_failed(job_id, "No menu."),
+    ],
+    ids=["completed", "failed"],
+)
 def test_an_application_that_marks_a_cancelled_job_is_refused(
-    manager: JobQueueManager, engine: Engine, user_id: UUID, mark: str
+    manager: JobQueueManager, engine: Engine, user_id: UUID, mark: Any
 ) -> None:
     job = queued(manager, user_id)
     claimed(engine, job.id)
     manager.cancel_job(job.id, user_id)
     before = row(engine, job.id)
     with pytest.raises(InvalidStatusError, match="being cancelled"):
-        if mark == "completed":
-            manager.mark_job_completed(job.id, RESULT, 5)
-        else:
-            manager.mark_job_failed(job.id, "No menu.")
+        mark(manager, job.id)
     assert row(engine, job.id) == before
 
 

@@ -1,4 +1,4 @@
-"""``session=``: the caller's transaction decides, an error of ours leaves it usable, and no isolation level lets more in."""
+"""``session=``: the caller's transaction decides, our errors leave it usable, no isolation level lets more in."""
 
 from __future__ import annotations
 
