@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from logging.config import fileConfig
+from pathlib import Path
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -12,18 +15,33 @@ from jobqueue.settings import load_settings
 from jobqueue.tables import metadata
 
 config = context.config
+# The revisions import what they share from beside them.
+sys.path.append(str(Path(__file__).parent))
+
+LOCK = "hashtextextended('menu_extraction_migration', 0)"
+POLL_SECONDS = 0.1
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Of several migrations begun at once one works and the others find everything done.
+
+    Asked for again and again: a session that waits for the lock in one statement keeps a snapshot, and building an
+    index in the first migration would wait for that snapshot for ever.
+    """
+    while not connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK})")).scalar():
+        connection.commit()
+        time.sleep(POLL_SECONDS)
+    # A lock of the session survives the commit; an open transaction would make Alembic leave its own to us.
+    connection.commit()
 
 
 def run(connection: Connection) -> None:
-    # Of several migrations begun at once one works and the others find everything done.
-    connection.execute(text("SELECT pg_advisory_lock(hashtextextended('menu_extraction_migration', 0))"))
-    # A lock of the session survives the commit; an open transaction would make Alembic leave its own to us.
-    connection.commit()
+    wait_for_turn(connection)
     # One transaction for the whole chain would keep every lock until the end of the last revision.
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
-    connection.execute(text("SELECT pg_advisory_unlock(hashtextextended('menu_extraction_migration', 0))"))
+    connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
     connection.commit()
 
 

@@ -162,6 +162,7 @@ _BY_STATE = {
     "42703": _NOT_MIGRATED,
     "40001": _COLLIDED,
     "40P01": _COLLIDED,
+    "55P03": "A long transaction keeps a table of the queue locked; end it and try again.",
     "42501": "The database user lacks the rights for this call.",
 }
 

@@ -32,12 +32,14 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     with translated_errors(), engine.connect() as connection:
-        # Closed afterwards instead of pooled, so that the migration's lock goes with it, after a failure too.
-        connection.detach()
-        config.attributes["connection"] = connection
+        # Whatever the engine's own level, each revision is one transaction, apart from the parts that end theirs.
+        config.attributes["connection"] = connection.execution_options(isolation_level="READ COMMITTED")
         try:
             command.upgrade(config, revision)
         except CommandError:
             raise QueueUnavailableError(
                 "The database holds a revision that this version does not know; install the version that migrated it."
             ) from None
+        finally:
+            # Closed instead of pooled, so that the migration's lock goes with it, after a failure too.
+            connection.invalidate()

@@ -1,6 +1,7 @@
 """The job table, its event log, the relay's position, and the users' plans.
 
-On a Supabase database ``auth.users`` and ``profiles`` exist and are left as they are; elsewhere they are created here.
+A database that has the old table ``ocr_jobs`` keeps its rows: the table is renamed and extended, which later revisions
+complete. A view of the old name serves old programs from the same moment on. On a Supabase database ``auth.users`` and ``profiles`` exist and are left as they are; elsewhere they are created here.
 
 Revision ID: 0001
 Revises:
@@ -8,10 +9,13 @@ Revises:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
+from migration_steps.adoption import adopt_old_table, grant_view_as_table
+from migration_steps.brief_lock import lock_briefly
+from migration_steps.corrections import create_corrections, restore_rows
+from migration_steps.database import exists, is_table, run, run_file, scalar
+from migration_steps.undo_log import undo_all, was_upgraded
 from sqlalchemy.dialects import postgresql
 
 revision = "0001"
@@ -19,20 +23,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-FROZEN_SQL = Path(__file__).parent.parent / "sql" / revision
 CREATED_HERE = "created by menu-jobqueue"
-
-
-def exists(table: str) -> bool:
-    if op.get_context().as_sql:
-        return False
-    found = op.get_bind().execute(sa.text("SELECT to_regclass(:name)"), {"name": table}).scalar()
-    return found is not None
-
-
-def execute_file(name: str) -> None:
-    # Escaped because the driver takes a bare % for a placeholder and SQLAlchemy a :name for a bound value.
-    op.get_bind().exec_driver_sql((FROZEN_SQL / name).read_text().replace("%", "%%"))
+CHECKS = {
+    "status_exists": "status IN ('queued', 'processing', 'completed', 'failed')",
+    "confidence_in_range": "confidence BETWEEN 0 AND 1",
+    "retry_count_not_negative": "retry_count >= 0",
+    "processing_time_not_negative": "processing_time >= 0",
+    "attempt_not_negative": "attempt >= 0",
+    "completed_has_result": "status <> 'completed' OR result IS NOT NULL",
+    "finished_has_completed_at": "(status IN ('completed', 'failed')) = (completed_at IS NOT NULL)",
+}
 
 
 def create_users() -> None:
@@ -78,44 +78,10 @@ def create_jobs() -> None:
         sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
         sa.Column("worker", sa.Text()),
         sa.Column("event_seq", sa.Integer(), nullable=False, server_default="1"),
-        sa.CheckConstraint(
-            "status IN ('queued', 'processing', 'completed', 'failed')",
-            name=op.f("menu_extraction_jobs_status_exists"),
+        *(
+            sa.CheckConstraint(condition, name=op.f(f"menu_extraction_jobs_{name}"))
+            for name, condition in CHECKS.items()
         ),
-        sa.CheckConstraint("confidence BETWEEN 0 AND 1", name=op.f("menu_extraction_jobs_confidence_in_range")),
-        sa.CheckConstraint("retry_count >= 0", name=op.f("menu_extraction_jobs_retry_count_not_negative")),
-        sa.CheckConstraint("processing_time >= 0", name=op.f("menu_extraction_jobs_processing_time_not_negative")),
-        sa.CheckConstraint("attempt >= 0", name=op.f("menu_extraction_jobs_attempt_not_negative")),
-        sa.CheckConstraint(
-            "status <> 'completed' OR result IS NOT NULL", name=op.f("menu_extraction_jobs_completed_has_result")
-        ),
-        sa.CheckConstraint(
-            "(status IN ('completed', 'failed')) = (completed_at IS NOT NULL)",
-            name=op.f("menu_extraction_jobs_finished_has_completed_at"),
-        ),
-    )
-    op.create_index(
-        "idx_menu_extraction_jobs_user_id",
-        "menu_extraction_jobs",
-        ["user_id", sa.text("created_at DESC"), sa.text("id DESC")],
-    )
-    op.create_index(
-        "idx_menu_extraction_jobs_image_hash",
-        "menu_extraction_jobs",
-        ["user_id", "image_hash", "schema_version", "prompt_version", sa.text("created_at DESC")],
-        postgresql_where=sa.text("image_hash IS NOT NULL"),
-    )
-    op.create_index(
-        "idx_menu_extraction_jobs_queued",
-        "menu_extraction_jobs",
-        ["run_after"],
-        postgresql_where=sa.text("status = 'queued'"),
-    )
-    op.create_index(
-        "idx_menu_extraction_jobs_leases",
-        "menu_extraction_jobs",
-        ["lease_expires_at"],
-        postgresql_where=sa.text("status = 'processing'"),
     )
 
 
@@ -180,35 +146,50 @@ def create_relay() -> None:
 
 
 def upgrade() -> None:
+    old = is_table("public.ocr_jobs")
+    if old:
+        lock_briefly("ocr_jobs")
     if not exists("auth.users"):
         create_users()
     if not exists("public.profiles"):
         create_profiles()
-    create_jobs()
+    if old:
+        adopt_old_table(CHECKS)
+        create_corrections()
+    else:
+        create_jobs()
     create_events()
     create_relay()
-    execute_file("guard_menu_extraction_jobs.sql")
-    execute_file("notify_menu_extraction_jobs.sql")
-    execute_file("menu_extraction_jobs_triggers.sql")
-    execute_file("number_menu_extraction_events.sql")
+    for name in (
+        "guard_menu_extraction_jobs.sql",
+        "notify_menu_extraction_jobs.sql",
+        "menu_extraction_jobs_triggers.sql",
+        "number_menu_extraction_events.sql",
+        "ocr_jobs_view.sql",
+    ):
+        run_file(revision, name)
+    grant_view_as_table()
 
 
 def downgrade() -> None:
-    for table in (
-        "menu_extraction_settings",
-        "menu_extraction_relay",
-        "menu_extraction_job_events",
-        "menu_extraction_jobs",
-    ):
+    lock_briefly("menu_extraction_jobs")
+    run("DROP VIEW ocr_jobs")
+    for table in ("menu_extraction_settings", "menu_extraction_relay", "menu_extraction_job_events"):
         op.drop_table(table)
-    op.execute("DROP FUNCTION number_menu_extraction_events(bigint, integer)")
-    op.execute("DROP FUNCTION notify_menu_extraction_jobs()")
-    op.execute("DROP FUNCTION guard_menu_extraction_jobs()")
+    if was_upgraded():
+        for trigger in ("guard", "notify_insert", "notify_update"):
+            run(f"DROP TRIGGER menu_extraction_jobs_{trigger} ON menu_extraction_jobs")
+        undo_all()
+        restore_rows()
+    else:
+        op.drop_table("menu_extraction_jobs")
+    run("DROP FUNCTION number_menu_extraction_events(bigint, integer)")
+    run("DROP FUNCTION notify_menu_extraction_jobs()")
+    run("DROP FUNCTION guard_menu_extraction_jobs()")
     drop_if_created_here("public.profiles")
     drop_if_created_here("auth.users")
 
 
 def drop_if_created_here(table: str) -> None:
-    comment = op.get_bind().execute(sa.text("SELECT obj_description(to_regclass(:name), 'pg_class')"), {"name": table})
-    if comment.scalar() == CREATED_HERE:
-        op.execute(f"DROP TABLE {table}")
+    if scalar("SELECT obj_description(to_regclass(:name), 'pg_class')", name=table) == CREATED_HERE:
+        run(f"DROP TABLE {table}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from migration_steps.brief_lock import lock_briefly
 from sqlalchemy.dialects import postgresql
 
 revision = "0002"
@@ -17,6 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    lock_briefly("menu_extraction_jobs")
     op.create_table(
         "menu_extraction_submitters",
         sa.Column("user_id", postgresql.UUID(), sa.ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True),
@@ -27,16 +29,10 @@ def upgrade() -> None:
         sa.Column("retry_of", postgresql.UUID(), sa.ForeignKey("menu_extraction_jobs.id", ondelete="SET NULL")),
     )
     op.add_column("menu_extraction_jobs", sa.Column("cancel_requested_at", sa.DateTime(timezone=True)))
-    op.create_index(
-        "idx_menu_extraction_jobs_retry_of",
-        "menu_extraction_jobs",
-        ["retry_of"],
-        unique=True,
-        postgresql_where=sa.text("retry_of IS NOT NULL"),
-    )
 
 
 def downgrade() -> None:
+    lock_briefly("menu_extraction_jobs")
     op.drop_column("menu_extraction_jobs", "cancel_requested_at")
     op.drop_column("menu_extraction_jobs", "retry_of")
     op.drop_table("menu_extraction_submitters")

@@ -8,5 +8,5 @@ CREATE OR REPLACE TRIGGER menu_extraction_jobs_notify_insert
 
 CREATE OR REPLACE TRIGGER menu_extraction_jobs_notify_update
     AFTER UPDATE ON menu_extraction_jobs
-    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
+    FOR EACH ROW WHEN (OLD.event_seq IS DISTINCT FROM NEW.event_seq)
     EXECUTE FUNCTION notify_menu_extraction_jobs();

@@ -22,7 +22,6 @@ from jobqueue.errors import JobQueueError
 from jobqueue.migration import migrate, migrations_folder
 from jobqueue.tables import metadata
 from tests.eventually import eventually
-from tests.integration.jobs import waiting_for_locks
 from tests.processes import REPOSITORY
 
 TABLES = ["menu_extraction_job_events", "menu_extraction_jobs", "menu_extraction_relay", "menu_extraction_settings"]
@@ -36,12 +35,18 @@ CATALOGUE = {
         WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass ORDER BY 1, 2""",
+        WHERE connamespace = 'public'::regnamespace AND conrelid IS DISTINCT FROM to_regclass('alembic_version')
+        ORDER BY 1, 2""",
     "indexes": """
         SELECT indexname, indexdef FROM pg_indexes
         WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1""",
     "functions": """
         SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
+    "policies": "SELECT tablename, policyname, cmd, roles::text, qual, with_check FROM pg_policies ORDER BY 1, 2",
+    "row security": """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relrowsecurity AND relname <> 'alembic_version' ORDER BY 1""",
+    "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
     "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
 }
 
@@ -172,11 +177,22 @@ def test_a_supabase_databases_users_and_profiles_are_left_alone(empty: Engine) -
     assert public_tables(empty) == ["alembic_version", "profiles"]
 
 
+def waiting_migrations(engine: Engine) -> int:
+    """How many sessions have asked for the migrations' lock and found it taken."""
+    with engine.connect() as connection:
+        query = """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+                  AND ((state = 'idle' AND query = 'COMMIT') OR query LIKE 'SELECT pg_try_advisory_lock%')
+        """
+        return int(connection.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+
+
 def test_of_migrations_begun_at_once_one_works_and_the_others_wait(empty: Engine, empty_database_url: str) -> None:
     with empty.connect() as gate, ThreadPoolExecutor(2) as threads:
         gate.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
         begun = [threads.submit(alembic, "upgrade", "head", DATABASE_URL=empty_database_url) for _ in range(2)]
-        eventually(lambda: waiting_for_locks(empty) == 2, what="two migrations waiting")
+        eventually(lambda: waiting_migrations(empty) == 2, what="two migrations waiting")
         gate.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
         for one in begun:
             assert one.result().returncode == 0, one.result().stderr

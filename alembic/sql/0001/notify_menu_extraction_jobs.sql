@@ -1,7 +1,10 @@
 -- Writes each status change into the job's history, which is also the outbox that the notifier relays from, and wakes
 -- the notifier. The history row commits with the change, so neither exists without the other.
+--
+-- Runs with its owner's rights: who may write a job needs none on the event log. Nobody else may make a trigger of it,
+-- which could tell of jobs that do not exist.
 CREATE OR REPLACE FUNCTION notify_menu_extraction_jobs() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     notify_mode text;
 BEGIN
@@ -31,3 +34,5 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+REVOKE EXECUTE ON FUNCTION notify_menu_extraction_jobs() FROM PUBLIC;

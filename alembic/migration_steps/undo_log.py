@@ -1,0 +1,49 @@
+"""What was changed of the old table and how to change it back, kept in the database until the downgrade.
+
+The old table's names and details differ from installation to installation; only the upgrade sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy.exc import DataError, IntegrityError
+
+from migration_steps.database import exists, query, run, sql_text
+
+log = logging.getLogger("alembic.runtime.migration")
+
+TABLE = "menu_extraction_upgrade_undo"
+
+
+def create_log() -> None:
+    run(f"CREATE TABLE {TABLE} (step integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, statement text NOT NULL)")
+
+
+def was_upgraded() -> bool:
+    """Whether this database's job table began as ``ocr_jobs``."""
+    return exists(f"public.{TABLE}")
+
+
+def change(statement: str, undo: str) -> None:
+    """Execute ``statement`` and remember ``undo``."""
+    run(statement)
+    run(f"INSERT INTO {TABLE} (statement) VALUES ({sql_text(undo)})")
+
+
+def undo_all() -> None:
+    """Execute what was remembered, last first, and forget it.
+
+    A limit that today's rows no longer keep, for example the length of addresses, is not restored: the rows are worth
+    more than the limit. The log says so.
+    """
+    for (statement,) in query(f"SELECT statement FROM {TABLE} ORDER BY step DESC"):
+        run("SAVEPOINT undo_step")
+        try:
+            run(statement)
+        except (DataError, IntegrityError):
+            run("ROLLBACK TO SAVEPOINT undo_step")
+            log.warning("Left out, because rows made since the upgrade do not keep it: %s", statement)
+        else:
+            run("RELEASE SAVEPOINT undo_step")
+    run(f"DROP TABLE {TABLE}")
