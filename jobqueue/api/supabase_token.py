@@ -50,8 +50,7 @@ class TokenVerifier:
             return checked_uuid(claims["sub"], "sub")
         except jwt.ExpiredSignatureError:
             raise TokenRefusedError("The token has expired; sign in again.") from None
-        # Beside its own errors PyJWT lets through what the parser raises for absurd JSON.
-        except (jwt.PyJWTError, InvalidInputError, ValueError, TypeError, OverflowError, RecursionError):
+        except (jwt.PyJWTError, InvalidInputError):
             raise TokenRefusedError("The token is not valid here; sign in again.") from None
 
     def _key_for(self, header: dict[str, object]) -> tuple[str, str | jwt.PyJWK]:
