@@ -24,7 +24,7 @@ from tests.integration.jobs import URL, claim, complete, fail, requeue
 from tests.rules_model import Job, Key, Refused, Transaction, View, limits
 from tests.scripted_extractor import RESULT
 
-EXAMPLES = 25
+EXAMPLES = 18
 STEPS = 40
 # Long enough to get a lock that is free, short enough to find out often that one is not.
 LOCK_TIMEOUT = "40ms"
