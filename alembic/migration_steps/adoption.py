@@ -58,8 +58,7 @@ def adopt_old_table(checks: dict[str, str]) -> None:
     _rename_what_belongs_to_it()
     for column in OLD_COLUMNS:
         _shape_old_column(*column)
-    for column in NEW_COLUMNS:
-        _add_column(*column)
+    _add_columns()
     _add_user_key()
     for name, condition in checks.items():
         _add_check(f"{NEW}_{name}", f"CHECK ({condition})")
@@ -177,8 +176,9 @@ def _shape_old_column(name: str, wanted_type: str, default: str | None, required
     if found.type != wanted_type:
         # Without USING a value that the old type cannot hold is an error and not cut off.
         change(f"{alter} TYPE {wanted_type}", f"{alter} TYPE {found.type}")
-    was = f"{alter} DROP DEFAULT" if found.expression is None else f"{alter} SET DEFAULT {found.expression}"
-    change(f"{alter} DROP DEFAULT" if default is None else f"{alter} SET DEFAULT {default}", was)
+    if default != found.expression:
+        was = f"{alter} DROP DEFAULT" if found.expression is None else f"{alter} SET DEFAULT {found.expression}"
+        change(f"{alter} DROP DEFAULT" if default is None else f"{alter} SET DEFAULT {default}", was)
     if found.attnotnull and not required:
         change(f"{alter} DROP NOT NULL", f"{alter} SET NOT NULL")
     elif required and not found.attnotnull:
@@ -191,11 +191,15 @@ def present_check(column: str) -> str:
     return f"{NEW}_{column}_present"
 
 
-def _add_column(name: str, column_type: str, value: str | None, default: str | None) -> None:
-    filled = "" if value is None else f" DEFAULT {value} NOT NULL"
-    change(f"ALTER TABLE {NEW} ADD COLUMN {name} {column_type}{filled}", f"ALTER TABLE {NEW} DROP COLUMN {name}")
-    if value != default:
-        run(f"ALTER TABLE {NEW} ALTER COLUMN {name} SET DEFAULT {default}")
+def _add_columns() -> None:
+    added, defaults, dropped = [], [], []
+    for name, column_type, value, default in NEW_COLUMNS:
+        added.append(f"ADD COLUMN {name} {column_type}" + ("" if value is None else f" DEFAULT {value} NOT NULL"))
+        dropped.append(f"DROP COLUMN {name}")
+        if value != default:
+            defaults.append(f"ALTER COLUMN {name} SET DEFAULT {default}")
+    change(f"ALTER TABLE {NEW} {', '.join(added)}", f"ALTER TABLE {NEW} {', '.join(dropped)}")
+    run(f"ALTER TABLE {NEW} {', '.join(defaults)}")
 
 
 def _add_user_key() -> None:

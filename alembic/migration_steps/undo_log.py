@@ -27,8 +27,8 @@ def was_upgraded() -> bool:
 
 def change(statement: str, undo: str) -> None:
     """Execute ``statement`` and remember ``undo``."""
-    run(statement)
-    run(f"INSERT INTO {TABLE} (statement) VALUES ({sql_text(undo)})")
+    # In one round trip, because the table is locked meanwhile.
+    run(f"{statement};\nINSERT INTO {TABLE} (statement) VALUES ({sql_text(undo)})")
 
 
 def undo_all() -> None:

@@ -1,7 +1,8 @@
 """The job table, its event log, the relay's position, and the users' plans.
 
 A database that has the old table ``ocr_jobs`` keeps its rows: the table is renamed and extended, which later revisions
-complete. A view of the old name serves old programs from the same moment on. On a Supabase database ``auth.users`` and ``profiles`` exist and are left as they are; elsewhere they are created here.
+complete. A view of the old name serves old programs from the same moment on. On a Supabase database ``auth.users`` and
+``profiles`` exist and are left as they are; elsewhere they are created here.
 
 Revision ID: 0001
 Revises:
@@ -147,13 +148,12 @@ def create_relay() -> None:
 
 def upgrade() -> None:
     old = is_table("public.ocr_jobs")
-    if old:
-        lock_briefly("ocr_jobs")
     if not exists("auth.users"):
         create_users()
     if not exists("public.profiles"):
         create_profiles()
     if old:
+        lock_briefly("ocr_jobs")
         adopt_old_table(CHECKS)
         create_corrections()
     else:

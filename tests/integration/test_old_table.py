@@ -1,12 +1,14 @@
 """A database with the old table: upgraded in place with its data, used by old SQL, brought back, upgraded again."""
 
+# ruff: noqa: S608 - statements are put together from this file's own values
+
 from __future__ import annotations
 
 import json
 import select
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,7 +19,14 @@ from psycopg2 import errors
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from jobqueue import InvalidInputError, InvalidResultError, InvalidStatusError, JobNotFoundError, JobQueueManager
+from jobqueue import (
+    InvalidInputError,
+    InvalidResultError,
+    InvalidStatusError,
+    JobNotFoundError,
+    JobQueueError,
+    JobQueueManager,
+)
 from jobqueue.database import Database, create_database_engine
 from jobqueue.errors import QueueUnavailableError
 from jobqueue.legacy import ocr_operations
@@ -25,7 +34,7 @@ from jobqueue.migration import migrate
 from jobqueue.settings import Settings
 from jobqueue.store.event_log import number_pending
 from jobqueue.store.recovery import reap_expired_leases
-from tests.integration.jobs import claimed, completed, queued, some_hash
+from tests.integration.jobs import claimed, completed, some_hash
 from tests.integration.test_migrations import catalogue, downgrade, public_tables
 from tests.old_table import ASKING_USER, OLD_DATABASE, TABLE, USERS
 from tests.scripted_extractor import RESULT
@@ -94,7 +103,7 @@ def jobs(engine: Engine) -> dict[str, Any]:
 
 
 def without_past(schema: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    return {part: [row for row in found if row[0] not in OF_THE_UPGRADE] for part, found in schema.items()}
+    return {part: [row for row in found if not row[0].startswith(OF_THE_UPGRADE)] for part, found in schema.items()}
 
 
 def test_the_upgraded_schema_is_a_fresh_one(upgraded: Engine, database_maker: Any) -> None:
@@ -114,7 +123,7 @@ def test_nothing_keeps_its_old_name(upgraded: Engine) -> None:
            SELECT tgname FROM pg_trigger UNION ALL SELECT polname FROM pg_policy UNION ALL
            SELECT proname FROM pg_proc ORDER BY 1""",
     )
-    assert [name for name in named if "ocr" in name.lower()] == ["ocr_jobs"]  # the view
+    assert [name for name in named if "ocr" in name.lower() and "procr" not in name] == ["ocr_jobs"]  # the view
     assert "Users can view own menu extraction jobs" in named
     assert {f"idx_menu_extraction_jobs_{name}" for name in ("status", "user_id", "image_hash")} <= set(named)
 
@@ -180,9 +189,8 @@ def test_queued_jobs_are_dispatched_and_jobs_in_work_get_a_lease_that_ends(upgra
     script(upgraded, "UPDATE menu_extraction_jobs SET lease_expires_at = now() WHERE status = 'processing'")
     (reaped, *_) = Database(upgraded).run(lambda connection: reap_expired_leases(connection, 10))
     assert reaped.id == found["2"].id
-    assert rows(upgraded, "SELECT seq, status FROM menu_extraction_job_events WHERE job_id = :id ORDER BY 1", id=reaped.id) == [
-        (1, "processing"), (2, "queued"),
-    ]  # fmt: skip
+    history = "SELECT seq, status FROM menu_extraction_job_events WHERE job_id = :id ORDER BY 1"
+    assert rows(upgraded, history, id=reaped.id) == [(1, "processing"), (2, "queued")]
 
 
 def test_a_job_that_had_finished_is_final_and_tells_nobody(upgraded: Engine) -> None:
@@ -197,7 +205,9 @@ def test_a_row_of_nobody_is_set_aside_and_comes_back(bare: Engine) -> None:
     script(bare, USERS + no_key + f"INSERT INTO auth.users VALUES ('{ALICE}')")
     for user in (ALICE, uuid4(), None):
         with bare.begin() as connection:
-            connection.execute(text("INSERT INTO ocr_jobs (user_id, image_url, image_hash) VALUES (:u, 'x', 'y')"), {"u": user})
+            connection.execute(
+                text("INSERT INTO ocr_jobs (user_id, image_url, image_hash) VALUES (:u, 'x', 'y')"), {"u": user}
+            )
     before = rows(bare, ROWS)
     migrate(bare)
     assert rows(bare, "SELECT user_id FROM menu_extraction_jobs") == [ALICE]
@@ -223,7 +233,7 @@ def test_there_and_back_is_the_old_database(old: Engine) -> None:
 def test_rows_made_since_the_upgrade_are_in_the_old_table_after_the_downgrade(
     upgraded: Engine, settings: Settings
 ) -> None:
-    script(upgraded, "INSERT INTO profiles VALUES ('%s', 'enterprise')" % ALICE)
+    script(upgraded, f"INSERT INTO profiles VALUES ('{ALICE}', 'enterprise')")
     manager = JobQueueManager(upgraded, settings=settings)
     job = completed(manager, upgraded, ALICE)
     downgrade(upgraded)
@@ -237,7 +247,9 @@ def test_rows_made_since_the_upgrade_are_in_the_old_table_after_the_downgrade(
 @pytest.mark.parametrize(("length", "limit"), [(500, 500), (501, None)])
 def test_an_address_too_long_for_the_old_column_is_kept_whole(upgraded: Engine, length: int, limit: int | None) -> None:
     url = "https://x/".ljust(length, "a")
-    script(upgraded, f"INSERT INTO menu_extraction_jobs (user_id, image_url, image_hash) VALUES ('{BOB}', '{url}', 'h')")
+    script(
+        upgraded, f"INSERT INTO menu_extraction_jobs (user_id, image_url, image_hash) VALUES ('{BOB}', '{url}', 'h')"
+    )
     downgrade(upgraded)
     assert url in rows(upgraded, "SELECT image_url FROM ocr_jobs")
     query = """SELECT character_maximum_length FROM information_schema.columns
@@ -268,7 +280,7 @@ def test_an_upgrade_that_was_interrupted_goes_on(old: Engine) -> None:
 def test_an_upgrade_that_cannot_get_the_table_says_so_and_changes_nothing(
     old: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import migration_steps.brief_lock as brief_lock  # type: ignore[import-not-found]  # on the path since a migration
+    from migration_steps import brief_lock  # type: ignore[import-not-found]  # on the path since a migration
 
     monkeypatch.setattr(brief_lock, "TRIES", 2)
     monkeypatch.setattr(brief_lock, "WAIT", "100ms")
@@ -322,7 +334,9 @@ class TestOldSql:
         upsert = """INSERT INTO ocr_jobs (id, user_id, image_url, image_hash) VALUES (:id, :u, 'x', 'y')
                     ON CONFLICT (id) DO UPDATE SET error_message = 'again' RETURNING error_message"""
         assert rows(upgraded, upsert, id=job, u=BOB) == ["again"]
-        nothing = "INSERT INTO ocr_jobs (id, user_id, image_url) VALUES (:id, :u, 'x') ON CONFLICT DO NOTHING RETURNING 1"
+        nothing = (
+            "INSERT INTO ocr_jobs (id, user_id, image_url) VALUES (:id, :u, 'x') ON CONFLICT DO NOTHING RETURNING 1"
+        )
         assert rows(upgraded, nothing, id=job, u=BOB) == []
 
     def test_for_update_locks_the_row_of_the_table(self, upgraded: Engine) -> None:
@@ -400,11 +414,11 @@ def test_on_supabase_nobody_sees_anothers_jobs(bare: Engine, api_roles: str, wit
     for role, user, seen in (("authenticated", ALICE, {ALICE}), ("authenticated", BOB, {BOB}), ("anon", None, set())):
         with as_role(bare, role, user) as connection:
             for table in ("menu_extraction_jobs", "menu_extraction_job_events", "ocr_jobs"):
-                found = connection.execute(text(f"SELECT user_id FROM {table}"))  # noqa: S608 - our own names
+                found = connection.execute(text(f"SELECT user_id FROM {table}"))
                 assert set(found.scalars()) == seen, (role, table)
             for table in set(OURS[2:]) & set(public_tables(bare)):
-                assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0, table  # noqa: S608
-                written = connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
+                assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0, table
+                written = connection.execute(text(f"DELETE FROM {table}"))
                 assert written.rowcount == 0
     with as_role(bare, "service_role", None) as connection:
         assert connection.execute(text("SELECT count(DISTINCT user_id) FROM ocr_jobs")).scalar() == 2
@@ -434,7 +448,9 @@ def test_a_role_that_may_insert_jobs_needs_no_rights_on_the_event_log(bare: Engi
         connection.execute(text("CREATE TEMPORARY TABLE mine (LIKE menu_extraction_jobs)"))
         with pytest.raises(DBAPIError) as caught, connection.begin_nested():
             connection.execute(
-                text("CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION notify_menu_extraction_jobs()")
+                text(
+                    "CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION notify_menu_extraction_jobs()"
+                )
             )
         assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
     assert rows(bare, "SELECT status FROM menu_extraction_job_events WHERE job_id = :id", id=job) == ["queued"]
@@ -515,10 +531,8 @@ class TestOldOperations:
     def test_each_call_warns_at_the_line_that_calls_it(self, operations: Any, name: str, arguments: Any) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
+            with suppress(JobQueueError):
                 getattr(operations, name)(*arguments)
-            except (JobNotFoundError, InvalidInputError, ocr_operations.JobQueueError):
-                pass
         (warning,) = [one for one in caught if one.category is DeprecationWarning]
         assert Path(warning.filename) == Path(__file__)
         assert name in str(warning.message)
@@ -528,7 +542,7 @@ class TestOldOperations:
     ) -> None:
         monkeypatch.setenv("DATABASE_URL", database_url)
         monkeypatch.setattr(ocr_operations, "_opened", [])
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="get_user_jobs"):
             assert ocr_operations.get_user_jobs(user_id) == []
         ocr_operations._opened[0].own_engine.dispose()  # type: ignore[union-attr]
 
