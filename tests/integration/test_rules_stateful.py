@@ -53,6 +53,8 @@ class Rules(RuleBasedStateMachine):
         self.known: list[UUID] = []
 
     def teardown(self) -> None:
+        for who in range(len(self.users)):
+            self.check(who)
         for session, _changes in self.open.values():
             session.close()
 
@@ -113,7 +115,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(which=WHICH, who=WHO, where=SESSIONS)
     def retry(self, which: int, who: int, where: int | None) -> None:
-        job_id, user = self.some_job(which), self.users[who]
+        job_id, user = self.some_failed_job(which, self.users[who], where), self.users[who]
         self.clock.advance(seconds=1)
         job = self.view(where).of_user(job_id, user)
         outcome = self.attempt(
@@ -310,6 +312,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def check(self, who: int) -> None:
+        """The library counts what the model counts."""
         user, view = self.users[who], self.view(None)
         quota, hourly = self.limits[user]
         checked, rate = self.manager.check_quota(user), self.manager.check_rate_limit(user)
@@ -356,6 +359,12 @@ class Rules(RuleBasedStateMachine):
     def some_job(self, which: int) -> UUID:
         """One that some transaction made, committed or not, or none at all."""
         return self.known[-1 - which % len(self.known)] if self.known and which < 40 else uuid4()
+
+    def some_failed_job(self, which: int, user: UUID, where: int | None) -> UUID:
+        """Mostly one of the user's that may be retried: few jobs that are picked blindly may."""
+        jobs = self.view(where).jobs.values()
+        failed = [job.id for job in jobs if (job.user, job.status) == (user, "failed")]
+        return failed[which % len(failed)] if failed and which < 30 else self.some_job(which)
 
     def view(self, where: int | None) -> View:
         changes = self.open[where][1].jobs if where in self.open else {}
