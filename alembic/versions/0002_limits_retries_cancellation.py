@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 from migration_steps.brief_lock import lock_briefly
+from migration_steps.database import run
 from sqlalchemy.dialects import postgresql
 
 revision = "0002"
@@ -24,10 +25,11 @@ def upgrade() -> None:
         sa.Column("user_id", postgresql.UUID(), sa.ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("locked_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
     )
-    op.add_column(
-        "menu_extraction_jobs",
-        sa.Column("retry_of", postgresql.UUID(), sa.ForeignKey("menu_extraction_jobs.id", ondelete="SET NULL")),
-    )
+    # In one statement Postgres knows that the column is empty; a key added afterwards would look through the table.
+    run("""
+        ALTER TABLE menu_extraction_jobs ADD COLUMN retry_of uuid CONSTRAINT menu_extraction_jobs_retry_of_fkey
+            REFERENCES menu_extraction_jobs (id) ON DELETE SET NULL
+    """)
     op.add_column("menu_extraction_jobs", sa.Column("cancel_requested_at", sa.DateTime(timezone=True)))
 
 

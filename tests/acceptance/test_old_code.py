@@ -92,8 +92,13 @@ def test_jobs_of_old_programs_are_executed(
             # The picture is the same in all of them: the old call is answered with one of those jobs.
             submitted = ocr_operations.submit_job(user, url, image_server.sha256("/menu.png")).id
         assert submitted in (left_queued, left_processing, inserted)
-        for job in (left_queued, left_processing, inserted):
-            eventually(lambda job=job: old_row(old_database, job).status == "completed", within=40, what="completed")
+        jobs = (left_queued, left_processing, inserted)
+
+        def statuses() -> set[str]:
+            return {old_row(old_database, job).status for job in jobs}
+
+        eventually(lambda: statuses() == {"completed"}, within=40, what="three completed jobs")
+        for job in jobs:
             done = old_row(old_database, job)
             assert done.result == RESULT
             assert done.completed_at is not None

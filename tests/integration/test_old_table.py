@@ -409,9 +409,14 @@ def test_on_supabase_nobody_sees_anothers_jobs(bare: Engine, api_roles: str, wit
     assert rows(bare, policies) == before
     if not with_old_table:
         script(bare, f"INSERT INTO auth.users VALUES ('{ALICE}'), ('{BOB}')")
-        for user in (ALICE, BOB):
-            script(bare, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{user}', 'x')")
-    for role, user, seen in (("authenticated", ALICE, {ALICE}), ("authenticated", BOB, {BOB}), ("anon", None, set())):
+        for owner in (ALICE, BOB):
+            script(bare, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{owner}', 'x')")
+    askers: list[tuple[str, UUID | None, set[UUID]]] = [
+        ("authenticated", ALICE, {ALICE}),
+        ("authenticated", BOB, {BOB}),
+        ("anon", None, set()),
+    ]
+    for role, user, seen in askers:
         with as_role(bare, role, user) as connection:
             for table in ("menu_extraction_jobs", "menu_extraction_job_events", "ocr_jobs"):
                 found = connection.execute(text(f"SELECT user_id FROM {table}"))
