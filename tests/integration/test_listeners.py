@@ -39,6 +39,14 @@ from tests.tcp_proxy import TcpProxy
 from worker.notifier.publisher import publish_events
 
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def _no_regular_look_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would repair sooner or later whatever else is broken, and hide it."""
+    monkeypatch.setattr(replay_policy, "CATCH_UP_EVERY_SECONDS", 3600)
+
+
 Callback = Callable[[JobEvent], Any]
 
 
@@ -148,6 +156,9 @@ class Notifier:
 
     def number(self) -> list[JobEvent]:
         return [one.event for one in Database(self.engine).run(lambda c: number_pending(c, 0, 10_000)).events]
+
+    def subscribers(self, user_id: UUID) -> int:
+        return int(self.client.pubsub_numsub(user_channel(user_id))[0][1])
 
     def relay(self) -> list[JobEvent]:
         events = self.number()
@@ -263,13 +274,17 @@ def test_nobody_elses_events_are_delivered(
     side: Side, manager: JobQueueManager, user_id: UUID, other_user_id: UUID, notifier: Notifier
 ) -> None:
     inbox, other_inbox = Inbox(), Inbox()
-    side.subscribe(user_id, inbox, after=0)
-    side.subscribe(other_user_id, other_inbox)
     queued(manager, other_user_id)
     queued(manager, user_id)
     notifier.relay()
+    side.subscribe(user_id, inbox, after=0)
+    side.subscribe(other_user_id, other_inbox, after=0)
     assert (inbox.wait_for(1), other_inbox.wait_for(1)) == ([2], [1])
-    assert inbox.events[0].user_id == user_id
+    queued(manager, other_user_id)
+    queued(manager, user_id)
+    notifier.relay()
+    assert (inbox.wait_for(2), other_inbox.wait_for(2)) == ([2, 4], [1, 3])
+    assert {event.user_id for event in inbox.events} == {user_id}
 
 
 def test_what_is_published_twice_is_delivered_once(
@@ -456,6 +471,28 @@ def test_a_cut_connection_heals_and_nothing_is_missed(
         expected += 4
         inbox.wait_for(expected)
     assert inbox.cursors == list(range(1, expected + 1))
+
+
+def test_what_happens_between_the_look_into_the_log_and_the_new_subscription_is_not_missed(
+    through_proxy: Side, redis_proxy: TcpProxy, manager: JobQueueManager, user_id: UUID, notifier: Notifier
+) -> None:
+    inbox = Inbox()
+    through_proxy.subscribe(user_id, inbox)
+    queued(manager, user_id)
+    notifier.relay()
+    inbox.wait_for(1)
+
+    published = [1]
+
+    def publish_to_nobody() -> None:
+        queued(manager, user_id)
+        published.extend(event.cursor for event in notifier.relay())
+
+    redis_proxy.on_connection = publish_to_nobody
+    redis_proxy.cut()
+    eventually(lambda: redis_proxy.connections > 0 and notifier.subscribers(user_id) == 1, what="a new subscription")
+    eventually(lambda: inbox.cursors == published, what="every event")
+    assert len(published) > 1
 
 
 def test_while_redis_is_away_the_log_still_tells(
