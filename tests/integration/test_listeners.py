@@ -666,3 +666,37 @@ def test_unsubscribing_from_inside_the_callback_works(
         notifier.relay()
         assert ended.wait(10)
     assert seen == [1]
+
+
+@pytest.mark.parametrize("ending", ["unsubscribe", "close"])
+def test_an_asyncio_callback_that_swallows_its_cancellation_cannot_keep_the_subscription_alive(
+    engine: Engine, settings: Settings, manager: JobQueueManager, user_id: UUID, notifier: Notifier, ending: str
+) -> None:
+    for _ in range(3):
+        queued(manager, user_id)
+    notifier.relay()
+
+    async def run() -> list[int]:
+        begun: list[int] = []
+        in_callback, ended = asyncio.Event(), asyncio.Event()
+
+        async def stubborn(event: JobEvent) -> None:
+            begun.append(event.cursor)
+            in_callback.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if ended.is_set():
+                    raise
+                ended.set()
+
+        listener = AsyncJobNotificationListener(engine, settings=settings)
+        unsubscribe = await listener.subscribe(user_id, stubborn, after=0)
+        await in_callback.wait()
+        if ending == "unsubscribe":
+            unsubscribe()
+            await ended.wait()
+        await asyncio.wait_for(listener.close(), 10)
+        return begun
+
+    assert asyncio.run(run()) == [1]
