@@ -102,7 +102,9 @@ class Database:
                 yield connection
         else:
             with bind() as session, session.begin():
-                yield session.connection()
+                # A session on a connection that the caller has begun a transaction on takes that one's level.
+                level = {"isolation_level": "READ COMMITTED"} if isinstance(session.get_bind(), Engine) else {}
+                yield session.connection(execution_options=level)
 
     @staticmethod
     def _join(work: Callable[[Connection], T], session: Session) -> T:
@@ -144,6 +146,12 @@ _BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
     ),
 }
 
+_BY_STATE = {
+    **dict.fromkeys(("42P01", "42883", "42703"), "The database is not migrated; run `jobqueue migrate`."),
+    "42501": "The database user lacks the rights for this call.",
+    **dict.fromkeys(("40001", "40P01"), "Another transaction was in the way; begin the transaction again."),
+}
+
 
 def translate(error: DBAPIError) -> JobQueueError:
     """The typed error for a driver's; texts of the driver are left out because they quote values and addresses."""
@@ -152,10 +160,8 @@ def translate(error: DBAPIError) -> JobQueueError:
     constraint: str | None = getattr(diagnostics, "constraint_name", None)
     if constraint in _BY_CONSTRAINT:
         return _BY_CONSTRAINT[constraint]()
-    if state in ("42P01", "42883", "42703"):
-        return QueueUnavailableError("The database is not migrated; run `jobqueue migrate`.", sqlstate=state)
-    if state == "42501":
-        return QueueUnavailableError("The database user lacks the rights for this call.", sqlstate=state)
+    if state in _BY_STATE:
+        return QueueUnavailableError(_BY_STATE[state], sqlstate=state)
     if state is not None and state[:2] in ("22", "23"):
         return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
     if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
