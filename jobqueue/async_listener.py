@@ -75,6 +75,10 @@ class AsyncEventStream:
 
     async def close(self) -> None:
         """End the stream; a pending iteration stops soon."""
+        self.end()
+
+    def end(self) -> None:
+        """The same, at once. Cancelling alone would not do: callbacks and drivers may swallow a cancellation."""
         self._closed.set()
 
     async def __aenter__(self) -> Self:
@@ -205,6 +209,7 @@ class AsyncJobNotificationListener:
         task.add_done_callback(self._tasks.discard)
 
         def unsubscribe() -> None:
+            stream.end()
             task.cancel()
 
         return unsubscribe
@@ -213,6 +218,8 @@ class AsyncJobNotificationListener:
         """End all subscriptions and connections."""
         streams = list(self._streams)
         tasks = list(self._tasks)
+        for stream in streams:
+            stream.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -153,9 +153,8 @@ _BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
     ),
 }
 
-
 _NOT_MIGRATED = "The database is not migrated; run `jobqueue migrate`."
-_COLLIDED = "The transaction collided with another one; begin it again."
+_COLLIDED = "Another transaction was in the way; begin the transaction again."
 _BY_STATE = {
     "42P01": _NOT_MIGRATED,
     "42883": _NOT_MIGRATED,

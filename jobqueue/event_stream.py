@@ -105,6 +105,10 @@ class EventStream:
             self._receive(wait)
         except (RedisError, OSError) as error:
             self._lost(error)
+        except ValueError:
+            # The listener was closed by another thread, and the socket with it.
+            if not self._closed.is_set():
+                raise
 
     def _receive(self, wait: float) -> None:
         message = self._pubsub.get_message(timeout=wait)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from jobqueue.errors import InvalidInputError
+from jobqueue.errors import InvalidInputError, QueueUnavailableError
 from jobqueue.job import ExtractionJob
 from jobqueue.manager import JobQueueManager
 from jobqueue.store.lookup import unknown_job
@@ -45,13 +45,20 @@ def _poll(
 ) -> ExtractionJob:
     left = attempts
     while True:
-        job = manager.get_job_status(job_id, user_id)
+        left -= 1
+        try:
+            job = manager.get_job_status(job_id, user_id)
+        except QueueUnavailableError:
+            # The job outlives an outage of the database, and so does whoever waits for it.
+            if not watch.has_seen or left == 0:
+                raise
+            time.sleep(interval)
+            continue
         if job is None:
             raise unknown_job()
         watch.saw(job)
         if job.is_finished:
             return job
-        left -= 1
         if left == 0:
             raise not_finished(job)
         time.sleep(interval)

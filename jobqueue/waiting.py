@@ -10,7 +10,7 @@ from uuid import UUID
 import redis
 
 from jobqueue.database import Database
-from jobqueue.errors import PollingTimeoutError
+from jobqueue.errors import PollingTimeoutError, QueueUnavailableError
 from jobqueue.event_stream import EventStream
 from jobqueue.job import ExtractionJob
 from jobqueue.store.lookup import get_job, unknown_job
@@ -25,6 +25,11 @@ class Watch:
     def __init__(self, on_update: Callable[[ExtractionJob], Any] | None) -> None:
         self._on_update = on_update
         self._seen: tuple[str, int] | None = None
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether there was a state to see."""
+        return self._seen is not None
 
     def saw(self, job: ExtractionJob) -> None:
         state = (job.status.value, job.attempt)
@@ -47,7 +52,13 @@ def wait_for_finish(
     watch = Watch(on_update)
     with EventStream(client, database, user_id) as stream:
         while True:
-            job = database.statement(lambda connection: get_job(connection, job_id, user_id))
+            try:
+                job = database.statement(lambda connection: get_job(connection, job_id, user_id))
+            except QueueUnavailableError:
+                # The job outlives an outage of the database, and so does whoever waits for it.
+                if not watch.has_seen or not _wait_for_change(stream, job_id, deadline):
+                    raise
+                continue
             if job is None:
                 raise unknown_job()
             watch.saw(job)

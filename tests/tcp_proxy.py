@@ -6,7 +6,7 @@ import contextlib
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -24,6 +24,8 @@ class TcpProxy:
         self._frozen = False
         self._wake, self._woken = socket.socketpair()
         self._stopping = False
+        self.on_connection: Callable[[], None] | None = None
+        """Called whenever somebody has connected, before anything is carried for them."""
 
     @property
     def connections(self) -> int:
@@ -85,6 +87,8 @@ class TcpProxy:
         if self._refusing:
             client.close()
             return
+        if self.on_connection is not None:
+            self.on_connection()
         server = socket.create_connection(self._target)
         for end, other in ((client, server), (server, client)):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from redis.exceptions import RedisError
+
 from jobqueue.database import create_database_engine
 from jobqueue.embedded.child_process import ManagedProcess
 from jobqueue.embedded.loopback_port import is_free, pick_free_port
@@ -24,6 +26,7 @@ from jobqueue.embedded.state_folder import state_folder
 from jobqueue.embedded.valkey_server import EmbeddedValkey
 from jobqueue.errors import InvalidInputError, QueueUnavailableError
 from jobqueue.migration import migrate
+from jobqueue.redis_connection import connect_redis
 from jobqueue.settings import Settings, load_settings
 
 FLOWER_PORT = 5555
@@ -129,6 +132,8 @@ class LocalStack:
         if self.settings.redis_url is None:
             with self._step("Valkey"):
                 found["redis_url"] = self._cleanup.enter_context(EmbeddedValkey()).url
+        else:
+            self._refuse_unreachable_redis()
         hosts = {*self.settings.private_image_hosts, *self._private_image_hosts}
         self.settings = load_settings(**found, private_image_hosts=frozenset(hosts))
         self._environment = {
@@ -137,6 +142,19 @@ class LocalStack:
             "REDIS_URL": self.settings.required_redis_url,
             "JOBQUEUE_PRIVATE_IMAGE_HOSTS": ",".join(sorted(hosts)),
         }
+
+    def _refuse_unreachable_redis(self) -> None:
+        # The worker itself would go on trying.
+        client = connect_redis(self.settings.required_redis_url)
+        try:
+            client.ping()
+        except (RedisError, OSError) as error:
+            raise QueueUnavailableError(
+                f"Redis did not answer at the address in REDIS_URL ({type(error).__name__}); "
+                "check host, port and password and that it runs."
+            ) from None
+        finally:
+            client.close()
 
     def _launch(self, name: str, command: Sequence[str]) -> None:
         self._processes[name] = ManagedProcess(

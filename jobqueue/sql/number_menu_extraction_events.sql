@@ -39,8 +39,10 @@ BEGIN
     GET DIAGNOSTICS numbered = ROW_COUNT;
 
     IF numbered > 0 OR published > relay.published_cursor THEN
+        -- Not the count: an event whose job was deleted meanwhile leaves its place empty.
         UPDATE menu_extraction_relay
-        SET last_cursor = relay.last_cursor + numbered, published_cursor = greatest(published_cursor, published);
+        SET last_cursor = greatest(last_cursor, (SELECT max(event.cursor) FROM menu_extraction_job_events AS event)),
+            published_cursor = greatest(published_cursor, published);
     END IF;
 END
 $$;

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, null, or_, select, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
@@ -60,9 +61,36 @@ def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
 
 def overdue_jobs(connection: Connection, grace_seconds: float, batch: int) -> list[UUID]:
     """Jobs that have been due for longer than ``grace_seconds`` and that no worker has claimed, oldest first."""
+    return _due_before(connection, seconds_from_now(-grace_seconds), batch)
+
+
+def overtaken_jobs(connection: Connection, grace_seconds: float, batch: int) -> list[UUID]:
+    """Those that were due ``grace_seconds`` before a job was submitted that a worker has in hand already.
+
+    Messages keep their order, so theirs would have come first. Only first attempts tell how far the queue has come: a
+    message of a later attempt may be an old one that was delivered again.
+    """
+    youngest_in_hand = (
+        select(func.max(JOBS.c.created_at))
+        .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.attempt == 1)
+        .scalar_subquery()
+    )
+    return _due_before(connection, youngest_in_hand - timedelta(seconds=grace_seconds), batch)
+
+
+def begin_waiting_again(connection: Connection, job_ids: list[UUID]) -> None:
+    """Count these jobs' waiting from now on, because their messages are sent to the end of the queue."""
+    connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id.in_(job_ids), JOBS.c.status == JobStatus.QUEUED.value)
+        .values(run_after=func.clock_timestamp())
+    )
+
+
+def _due_before(connection: Connection, moment: ColumnElement[datetime], batch: int) -> list[UUID]:
     rows = connection.execute(
         select(JOBS.c.id)
-        .where(JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.run_after < seconds_from_now(-grace_seconds))
+        .where(JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.run_after < moment)
         .order_by(JOBS.c.run_after)
         .limit(batch)
     )

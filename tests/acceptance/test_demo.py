@@ -61,11 +61,19 @@ class Command:
             try:
                 yield process, printed
             finally:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
                 process.stdout.read()
 
     def left_over(self) -> dict[int, str]:
         return processes_about(self.mark)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A run in the background of a shell ignores SIGINT, and everything it starts would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

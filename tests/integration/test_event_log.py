@@ -149,6 +149,24 @@ def test_a_rolled_back_change_leaves_no_gap(manager: JobQueueManager, engine: En
     assert [one.cursor for one in number_all(engine)] == [1, 2]
 
 
+def test_a_job_that_is_deleted_while_its_event_is_numbered_stops_nobody(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    doomed, kept = queued(manager, user_id), queued(manager, user_id)
+    with engine.connect() as deleting, ThreadPoolExecutor(1) as relay:
+        deleting.execute(text("DELETE FROM menu_extraction_jobs WHERE id = :id"), {"id": doomed.id})
+        numbering = relay.submit(number_all, engine)
+        eventually(lambda: waiting_for_locks(engine) == 1, what="the relay waiting for the row")
+        deleting.commit()
+        (event,) = numbering.result(timeout=10)
+    assert event.job_id == kept.id
+    later = queued(manager, user_id)
+    assert [one.job_id for one in number_all(engine)] == [later.id]
+    cursors = [one.cursor for one in log(engine, user_id)]
+    assert cursors == sorted(set(cursors))
+    assert Database(engine).run(current_cursor) == cursors[-1]
+
+
 def test_of_two_relays_one_waits_and_numbers_only_what_the_other_left(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:

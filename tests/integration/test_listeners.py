@@ -39,6 +39,14 @@ from tests.tcp_proxy import TcpProxy
 from worker.notifier.publisher import publish_events
 
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def _no_regular_look_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would repair sooner or later whatever else is broken, and hide it."""
+    monkeypatch.setattr(replay_policy, "CATCH_UP_EVERY_SECONDS", 3600)
+
+
 Callback = Callable[[JobEvent], Any]
 
 
@@ -148,6 +156,9 @@ class Notifier:
 
     def number(self) -> list[JobEvent]:
         return [one.event for one in Database(self.engine).run(lambda c: number_pending(c, 0, 10_000)).events]
+
+    def subscribers(self, user_id: UUID) -> int:
+        return int(self.client.pubsub_numsub(user_channel(user_id))[0][1])
 
     def relay(self) -> list[JobEvent]:
         events = self.number()
@@ -263,13 +274,17 @@ def test_nobody_elses_events_are_delivered(
     side: Side, manager: JobQueueManager, user_id: UUID, other_user_id: UUID, notifier: Notifier
 ) -> None:
     inbox, other_inbox = Inbox(), Inbox()
-    side.subscribe(user_id, inbox, after=0)
-    side.subscribe(other_user_id, other_inbox)
     queued(manager, other_user_id)
     queued(manager, user_id)
     notifier.relay()
+    side.subscribe(user_id, inbox, after=0)
+    side.subscribe(other_user_id, other_inbox, after=0)
     assert (inbox.wait_for(1), other_inbox.wait_for(1)) == ([2], [1])
-    assert inbox.events[0].user_id == user_id
+    queued(manager, other_user_id)
+    queued(manager, user_id)
+    notifier.relay()
+    assert (inbox.wait_for(2), other_inbox.wait_for(2)) == ([2, 4], [1, 3])
+    assert {event.user_id for event in inbox.events} == {user_id}
 
 
 def test_what_is_published_twice_is_delivered_once(
@@ -458,6 +473,28 @@ def test_a_cut_connection_heals_and_nothing_is_missed(
     assert inbox.cursors == list(range(1, expected + 1))
 
 
+def test_what_happens_between_the_look_into_the_log_and_the_new_subscription_is_not_missed(
+    through_proxy: Side, redis_proxy: TcpProxy, manager: JobQueueManager, user_id: UUID, notifier: Notifier
+) -> None:
+    inbox = Inbox()
+    through_proxy.subscribe(user_id, inbox)
+    queued(manager, user_id)
+    notifier.relay()
+    inbox.wait_for(1)
+
+    published = [1]
+
+    def publish_to_nobody() -> None:
+        queued(manager, user_id)
+        published.extend(event.cursor for event in notifier.relay())
+
+    redis_proxy.on_connection = publish_to_nobody
+    redis_proxy.cut()
+    eventually(lambda: redis_proxy.connections > 0 and notifier.subscribers(user_id) == 1, what="a new subscription")
+    eventually(lambda: inbox.cursors == published, what="every event")
+    assert len(published) > 1
+
+
 def test_while_redis_is_away_the_log_still_tells(
     through_proxy: Side, redis_proxy: TcpProxy, manager: JobQueueManager, user_id: UUID, notifier: Notifier
 ) -> None:
@@ -541,8 +578,8 @@ def test_postgres_may_be_away_for_a_while(
         proxy.refuse()
         queued(manager, user_id)
         notifier.relay()
-        assert inbox.wait_for(2) == [1, 2]  # live: Redis carries it
         proxy.allow()
+        assert inbox.wait_for(2) == [1, 2]
         shaky.dispose()
 
 
@@ -629,3 +666,37 @@ def test_unsubscribing_from_inside_the_callback_works(
         notifier.relay()
         assert ended.wait(10)
     assert seen == [1]
+
+
+@pytest.mark.parametrize("ending", ["unsubscribe", "close"])
+def test_an_asyncio_callback_that_swallows_its_cancellation_cannot_keep_the_subscription_alive(
+    engine: Engine, settings: Settings, manager: JobQueueManager, user_id: UUID, notifier: Notifier, ending: str
+) -> None:
+    for _ in range(3):
+        queued(manager, user_id)
+    notifier.relay()
+
+    async def run() -> list[int]:
+        begun: list[int] = []
+        in_callback, ended = asyncio.Event(), asyncio.Event()
+
+        async def stubborn(event: JobEvent) -> None:
+            begun.append(event.cursor)
+            in_callback.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if ended.is_set():
+                    raise
+                ended.set()
+
+        listener = AsyncJobNotificationListener(engine, settings=settings)
+        unsubscribe = await listener.subscribe(user_id, stubborn, after=0)
+        await in_callback.wait()
+        if ending == "unsubscribe":
+            unsubscribe()
+            await ended.wait()
+        await asyncio.wait_for(listener.close(), 10)
+        return begun
+
+    assert asyncio.run(run()) == [1]

@@ -17,7 +17,11 @@ import onnxruntime
 
 def test_the_engine_leaves_nothing_in_the_users_folders(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "REDIS_URL": "redis://127.0.0.1:1"}
+    environment |= {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
 
     subprocess.run([sys.executable, "-c", LOAD_THE_ENGINE], env=environment, check=True, timeout=60)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import redis
+from celery import Celery
 from sqlalchemy import Engine, text
 
 from jobqueue import JobQueueManager
 from jobqueue.database import Database
-from jobqueue.store.recovery import ReapedJob, overdue_jobs, reap_expired_leases
+from jobqueue.store.recovery import ReapedJob, begin_waiting_again, overdue_jobs, overtaken_jobs, reap_expired_leases
+from tests.eventually import eventually
 from tests.integration.jobs import claimed, completed, current, queued, requeue, row
+from worker.notifier.dispatcher import Dispatcher
+from worker.notifier.sweeper import Sweeper
 
 
 def expire_leases(engine: Engine) -> None:
@@ -147,3 +152,68 @@ def test_overdue_are_those_that_are_due_for_longer_than_the_grace(
     assert overdue(engine, 5) == [older.id, old.id]
     assert overdue(engine, 5, batch=1) == [older.id]
     assert fresh.id in overdue(engine, 0)
+
+
+def due_since(engine: Engine, job_id: UUID, seconds: float) -> None:
+    """Let the job have been submitted, and due, this long ago."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE menu_extraction_jobs SET run_after = moment, created_at = moment "
+                "FROM (SELECT clock_timestamp() - make_interval(secs => :s) AS moment) AS past WHERE id = :id"
+            ),
+            {"s": seconds, "id": job_id},
+        )
+
+
+def overtaken(engine: Engine, grace_seconds: float = 5) -> list[UUID]:
+    return Database(engine).run(lambda c: overtaken_jobs(c, grace_seconds, 100))
+
+
+def test_overtaken_are_those_due_before_a_job_in_hand_was_submitted(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    lost, in_line, in_hand, retried = (queued(manager, user_id) for _ in range(4))
+    for job, seconds in ((lost, 40), (in_hand, 30), (in_line, 28), (retried, 1)):
+        due_since(engine, job.id, seconds)
+    assert overtaken(engine) == []
+    claimed(engine, in_hand.id)
+    assert overtaken(engine) == [lost.id]
+    assert overtaken(engine, grace_seconds=15) == []
+    # A later attempt may run on an old message, so it does not tell where the queue is.
+    claimed(engine, retried.id)
+    requeue(engine, retried.id, 1)
+    claimed(engine, retried.id)
+    assert overtaken(engine) == [lost.id]
+
+
+def test_a_lost_message_is_sent_again_although_others_wait_and_only_once(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, redis_client: redis.Redis, redis_url: str
+) -> None:
+    app = Celery(broker=redis_url, set_as_current=False)
+    dispatcher = Dispatcher(app)
+    sweeper = Sweeper(Database(engine), dispatcher, lease_seconds=60)
+    lost, in_hand, in_line = (queued(manager, user_id) for _ in range(3))
+    for job, seconds in ((lost, 40), (in_hand, 30), (in_line, 28)):
+        due_since(engine, job.id, seconds)
+    claimed(engine, in_hand.id)
+    dispatcher.dispatch([in_line.id])
+    for _round in range(2):
+        eventually(sweeper.sweep, what="a round of the sweeper")
+        waiting = [str(message) for message in redis_client.lrange(app.conf.task_default_queue, 0, -1)]
+        assert len(waiting) == 2
+        assert str(lost.id) in waiting[0]
+    dispatcher.close()
+    app.close()
+
+
+def test_waiting_begins_again_for_queued_jobs_only(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    waiting, running = queued(manager, user_id), queued(manager, user_id)
+    for job in (waiting, running):
+        due_since(engine, job.id, 10)
+    claimed(engine, running.id)
+    before = row(engine, running.id)["run_after"]
+    Database(engine).run(lambda c: begin_waiting_again(c, [waiting.id, running.id]))
+    assert overdue(engine, 5) == []
+    assert claimed(engine, waiting.id).attempt == 1
+    assert row(engine, running.id)["run_after"] == before

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from jobqueue import (
     InvalidInputError,
-    JobQueueError,
     JobQueueManager,
     QueueUnavailableError,
     Settings,
@@ -353,26 +352,57 @@ def test_a_pool_that_is_used_up_is_a_typed_error(database_url: str, settings: Se
     engine.dispose()
 
 
-def test_a_database_user_without_rights_is_a_typed_error(engine: Engine, settings: Settings, user_id: UUID) -> None:
-    class Unprivileged(Session):
-        """A session of an application's database user that was granted nothing."""
-
-    def factory() -> Session:
-        session = Unprivileged(engine)
-        session.execute(text("SET LOCAL ROLE pg_monitor"))
-        return session
-
-    with pytest.raises(JobQueueError) as caught:
-        JobQueueManager(factory, settings=settings).submit_job(user_id, URL, HASH)
-    assert caught.value.code == "QUEUE_UNAVAILABLE"
+def test_a_database_user_without_rights_is_a_typed_error(database_url: str, settings: Settings, user_id: UUID) -> None:
+    unprivileged = create_database_engine(f"{database_url}?options=-c%20role%3Dpg_monitor")
+    with pytest.raises(QueueUnavailableError, match="lacks the rights"):
+        JobQueueManager(unprivileged, settings=settings).submit_job(user_id, URL, HASH)
+    unprivileged.dispose()
 
 
+def test_submissions_that_wait_for_each_other_end_with_an_error_that_says_so(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, other_user_id: UUID
+) -> None:
+    def submit_and_roll_back(session: Session, user: UUID) -> str | None:
+        try:
+            queued(manager, user, session=session)
+        except QueueUnavailableError as error:
+            return error.message
+        finally:
+            session.rollback()
+        return None
+
+    with Session(engine) as one, Session(engine) as two, ThreadPoolExecutor(2) as threads:
+        queued(manager, user_id, session=one)
+        queued(manager, other_user_id, session=two)
+        outcomes = threads.map(submit_and_roll_back, (one, two), (other_user_id, user_id))
+        told = [message for message in outcomes if message is not None]
+    assert len(told) == 1
+    assert "begin the transaction again" in told[0]
+
+
+def test_a_session_on_a_connection_with_a_transaction_is_joined(
+    manager: JobQueueManager, engine: Engine, settings: Settings, user_id: UUID
+) -> None:
+    with engine.connect() as connection, connection.begin() as transaction:
+        factory = sessionmaker(connection, join_transaction_mode="create_savepoint")
+        job = queued(JobQueueManager(factory, settings=settings), user_id)
+        transaction.rollback()
+    assert manager.get_job_status(job.id) is None
+
+
+@pytest.mark.parametrize("bind", [lambda strict: strict, sessionmaker], ids=["engine", "session factory"])
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_one_job_per_picture_at_every_isolation_level(
-    manager: JobQueueManager, database_url: str, settings: Settings, engine: Engine, user_id: UUID, isolation: Any
+    manager: JobQueueManager,
+    database_url: str,
+    settings: Settings,
+    engine: Engine,
+    user_id: UUID,
+    isolation: Any,
+    bind: Any,
 ) -> None:
     strict = create_database_engine(database_url, isolation_level=isolation)
-    strict_manager = JobQueueManager(strict, settings=settings)
+    strict_manager = JobQueueManager(bind(strict), settings=settings)
     with Session(engine) as session, ThreadPoolExecutor(1) as other:
         first = manager.submit_job(user_id, URL, HASH, session=session)
         second = other.submit(strict_manager.submit_job, user_id, URL, HASH)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Semaphore
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import redis
 from celery import Celery
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from jobqueue import (
     ExtractionJob,
@@ -20,13 +21,15 @@ from jobqueue import (
     JobNotFoundError,
     JobQueueManager,
     PollingTimeoutError,
+    QueueUnavailableError,
     Settings,
     poll_job_status,
 )
-from jobqueue.database import Database
+from jobqueue.database import Database, create_database_engine
 from jobqueue.settings import load_settings
 from tests.eventually import eventually
 from tests.integration.jobs import claimed, complete, completed, failed, queued, requeue
+from tests.tcp_proxy import TcpProxy
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.relay import Relay
 
@@ -147,6 +150,47 @@ def test_without_redis_the_table_tells(engine: Engine, database_url: str, user_i
         complete(engine, job.id, 1)
         assert waiting.result(timeout=20).status == "completed"
     manager.close()
+
+
+@pytest.mark.parametrize("poll", [False, True], ids=["wait_for_job", "poll_job_status"])
+def test_an_outage_of_the_database_does_not_end_the_waiting(
+    poll: bool,
+    manager: JobQueueManager,
+    engine: Engine,
+    settings: Settings,
+    user_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobqueue.waiting.LOOK_EVERY_SECONDS", 0.05)
+    job = queued(manager, user_id)
+    seen = Event()
+    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
+    with proxy.running(), ThreadPoolExecutor(1) as threads:
+        away = create_database_engine(engine.url.set(port=proxy.port).render_as_string(hide_password=False))
+        waiter = JobQueueManager(away, settings=settings)
+
+        def wait() -> ExtractionJob:
+            if poll:
+                return poll_job_status(
+                    job.id, user_id, max_attempts=2000, interval_ms=10, manager=waiter, on_update=lambda _: seen.set()
+                )
+            return waiter.wait_for_job(job.id, user_id, 60, on_update=lambda _: seen.set())
+
+        waiting = threads.submit(wait)
+        assert seen.wait(10)
+        failures = Semaphore(0)
+        event.listen(away, "handle_error", lambda _context: failures.release())
+        proxy.refuse()
+        assert all(failures.acquire(timeout=20) for _ in range(10))
+        claimed(engine, job.id)
+        complete(engine, job.id, 1)
+        proxy.allow()
+        assert waiting.result(timeout=30).status == "completed"
+        proxy.refuse()
+        with pytest.raises(QueueUnavailableError):
+            waiter.wait_for_job(job.id, user_id, 5)
+        waiter.close()
+        away.dispose()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import logging
 import time
 
 from jobqueue.database import Database
-from jobqueue.store.recovery import overdue_jobs, reap_expired_leases
+from jobqueue.store.recovery import begin_waiting_again, overdue_jobs, overtaken_jobs, reap_expired_leases
 from worker.notifier.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,15 @@ class Sweeper:
             log.warning("Job %s lost its worker in attempt %d; it is %s now.", job.id, job.attempt, job.status.value)
 
     def _send_lost_messages_again(self) -> None:
-        """While messages wait, overdue jobs are simply in line; with an empty queue theirs were lost.
+        """With an empty queue the messages of all overdue jobs were lost; while messages wait, those of overtaken ones.
 
         Messages that a busy worker has already taken are sent again too; the claim lets only one of them through.
         """
-        overdue = self._database.statement(lambda connection: overdue_jobs(connection, OVERDUE_SECONDS, BATCH))
-        if overdue and self._dispatcher.waiting_messages() == 0:
-            log.warning("Sending the messages of %d overdue job(s) again.", len(overdue))
-            self._dispatcher.dispatch(overdue)
+        lost = self._database.statement(lambda connection: overdue_jobs(connection, OVERDUE_SECONDS, BATCH))
+        if lost and self._dispatcher.waiting_messages() > 0:
+            # A queue that never runs empty must not keep a lost job waiting for ever.
+            lost = self._database.statement(lambda connection: overtaken_jobs(connection, OVERDUE_SECONDS, BATCH))
+        if lost:
+            log.warning("Sending the messages of %d overdue job(s) again.", len(lost))
+            self._database.statement(lambda connection: begin_waiting_again(connection, lost))
+            self._dispatcher.dispatch(lost)

@@ -48,7 +48,9 @@ class WakeUpConnection:
         self._execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", SLEEP_LOCK)
 
     def notify_mode(self) -> str:
-        return str(self._execute("SELECT value FROM menu_extraction_settings WHERE name = %s", "notify_mode"))
+        """``every_change`` also when the setting was deleted, as for the trigger."""
+        mode = self._execute("SELECT max(value) FROM menu_extraction_settings WHERE name = 'notify_mode'")
+        return "every_change" if mode is None else str(mode)
 
     def wait(self, timeout: float, interrupt: int) -> None:
         """Sleep until a notification comes, ``timeout`` seconds pass, or ``interrupt`` becomes readable."""
