@@ -30,6 +30,9 @@ def scalar(statement: str, **values: Any) -> Any:
 
 
 def run(statement: str) -> None:
+    if offline():
+        op.get_context().impl.static_output(f"{statement.strip().rstrip(';')};\n")
+        return
     # Escaped because the driver takes a bare % for a placeholder and SQLAlchemy a :name for a bound value.
     op.get_bind().exec_driver_sql(statement.replace("%", "%%"))
 
