@@ -241,6 +241,16 @@ def test_alembics_own_command_does_the_same(empty: Engine, empty_database_url: s
     assert catalogue(empty) == catalogue(engine)
 
 
+def test_the_statements_that_alembic_prints_make_the_same_database(
+    empty: Engine, empty_database_url: str, engine: Engine
+) -> None:
+    printed = alembic("upgrade", "head", "--sql", DATABASE_URL=empty_database_url)
+    assert printed.returncode == 0, printed.stderr
+    with empty.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(printed.stdout.replace("%", "%%"))
+    assert catalogue(empty) == catalogue(engine)
+
+
 def test_alembic_without_an_address_says_which_variable_is_missing(tmp_path: Path) -> None:
     ran = alembic("upgrade", "head")
     assert ran.returncode != 0
