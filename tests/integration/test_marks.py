@@ -133,7 +133,7 @@ def test_the_jobs_own_schema_version_decides(manager: JobQueueManager, user_id: 
         {"token_usage": []},
         {"token_usage": {"inputTokens": float("inf")}},
         {"token_usage": {"note": "\x00"}},
-        {"uncertain_items": [object()]},
+        {"uncertain_items": [{1, 2}]},
         {"uncertain_items": "crab"},
         {"superfluous_text": {"text": "a"}},
         {"superfluous_text": [{"text": "\x00"}]},
