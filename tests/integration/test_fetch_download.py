@@ -105,6 +105,7 @@ def test_other_answers_are_refused(host: PictureHost, settings: Settings, status
     assert error.details == {"reason": "http_status", "status": int(status[:3])}
 
 
+# Counted from collection, so the test that uses it allows for the length of a run.
 IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
 
@@ -134,9 +135,7 @@ def test_answers_that_may_change_are_transient(
         fetch_image(host.url(), settings)
     assert caught.value.code == "IMAGE_UNAVAILABLE"
     assert caught.value.message.startswith(f"The address answered {status[:3]}")
-    assert caught.value.retry_after == (
-        None if seconds is None else pytest.approx(seconds, abs=900)
-    )  # counted from collection
+    assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds, abs=900))
     with pytest.raises(ImageRejectedError, match=r"Try again later\.$") as refused:
         compute_sha256_from_url(host.url(), settings=settings)
     assert (refused.value.details["reason"], refused.value.details["retryable"]) == ("unavailable", True)
