@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,14 @@ class DatabaseMaker:
 
     def close(self) -> None:
         self._admin.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A run in the background of a shell ignores SIGINT, and everything it starts would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

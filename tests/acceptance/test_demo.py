@@ -68,14 +68,6 @@ class Command:
         return processes_about(self.mark)
 
 
-@pytest.fixture(autouse=True)
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """A run in the background of a shell ignores SIGINT, and everything it starts would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return Command({}, tmp_path)
