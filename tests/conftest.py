@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import signal
 import json
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
