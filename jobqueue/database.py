@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -88,13 +89,23 @@ class Database:
                 return self._own(work, bind)
 
     def _own(self, work: Callable[[Connection], T], bind: Engine | SessionFactory) -> T:
-        with self._transaction(bind) as connection:
-            try:
-                return work(connection)
-            except DBAPIError as error:
-                if error.connection_invalidated:
-                    raise _StaleConnectionError from error
-                raise
+        outcomes: list[T] = []
+        try:
+            with self._transaction(bind) as connection:
+                try:
+                    outcomes.append(work(connection))
+                except DBAPIError as error:
+                    if error.connection_invalidated:
+                        raise _StaleConnectionError from error
+                    raise
+        except psycopg2.Error as error:
+            # Bare only where the connection broke on its way out of the pool or back into it, there after the commit.
+            # SQLAlchemy then forgets to free its place, and with enough of them the pool would be full for ever.
+            if not outcomes:
+                raise _StaleConnectionError from error
+            if isinstance(bind, Engine):
+                bind.dispose()
+        return outcomes[0]
 
     @staticmethod
     @contextmanager
