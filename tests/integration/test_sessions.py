@@ -224,7 +224,7 @@ def test_a_strict_caller_with_an_old_snapshot_gets_a_typed_error_and_never_more_
         queued(manager, user)
         with pytest.raises(QueueUnavailableError) as caught:
             manager.submit_job(user, URL, some_hash(), session=session)
-        assert "begin it again" in caught.value.message
+        assert "begin the transaction again" in caught.value.message
         assert caught.value.details == {"sqlstate": "40001"}
         assert session.execute(text("SELECT 1")).scalar_one() == 1
         session.rollback()
