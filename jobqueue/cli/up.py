@@ -6,7 +6,10 @@ import click
 from rich.console import Console
 
 from jobqueue.embedded.local_stack import LocalStack
+from jobqueue.embedded.loopback_port import is_free
 from jobqueue.embedded.stop_signals import stop_signals_raise
+
+FLOWER_PORT = 5555
 
 
 @click.command()
@@ -18,6 +21,8 @@ def up(concurrency: int, flower_port: int | None) -> None:
     DATABASE_URL and REDIS_URL replace the embedded servers, each by itself. The embedded database keeps its data.
     """
     console = Console()
+    if flower_port is None and is_free(FLOWER_PORT):
+        flower_port = FLOWER_PORT
     with stop_signals_raise(), LocalStack(concurrency=concurrency, flower_port=flower_port, keep_data=True) as stack:
         for step in stack.steps:
             console.print(f"  {step.name:<28} {step.seconds:5.1f} s", highlight=False)

@@ -29,7 +29,6 @@ from jobqueue.migration import migrate
 from jobqueue.redis_connection import connect_redis
 from jobqueue.settings import Settings, load_settings
 
-FLOWER_PORT = 5555
 READY_WITHIN_SECONDS = 60.0
 # An extraction that still runs then is cut off; its job is taken up again by the next worker.
 STOP_WITHIN_SECONDS = 5.0
@@ -191,7 +190,8 @@ class LocalStack:
 
     def _chosen_flower_port(self) -> int:
         if self._flower_port is None:
-            return FLOWER_PORT if is_free(FLOWER_PORT) else pick_free_port()
+            # Not Flower's usual port: of two stacks that start at once both would find it free.
+            return pick_free_port()
         if not is_free(self._flower_port):
             raise InvalidInputError(f"Port {self._flower_port} is in use; choose another with --flower-port.")
         return self._flower_port
