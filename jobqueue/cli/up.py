@@ -23,16 +23,23 @@ def up(concurrency: int, flower_port: int | None) -> None:
     console = Console()
     if flower_port is None and is_free(FLOWER_PORT):
         flower_port = FLOWER_PORT
-    with stop_signals_raise(), LocalStack(concurrency=concurrency, flower_port=flower_port, keep_data=True) as stack:
-        for step in stack.steps:
-            console.print(f"  {step.name:<28} {step.seconds:5.1f} s", highlight=False)
-        console.print()
-        console.print(f"  DATABASE_URL={stack.settings.required_database_url}", highlight=False, soft_wrap=True)
-        console.print(f"  REDIS_URL={stack.settings.required_redis_url}", highlight=False, soft_wrap=True)
-        console.print(f"  Flower  {stack.flower_url}", highlight=False)
-        console.print(f"  Logs    {stack.log_folder}", highlight=False, soft_wrap=True)
-        console.print("\nRunning. Ctrl-C stops everything.")
-        try:
+    try:
+        with (
+            stop_signals_raise(),
+            LocalStack(concurrency=concurrency, flower_port=flower_port, keep_data=True) as stack,
+        ):
+            _describe(stack, console)
             stack.wait()
-        except KeyboardInterrupt:
-            console.print("\nStopping.")
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+
+
+def _describe(stack: LocalStack, console: Console) -> None:
+    for step in stack.steps:
+        console.print(f"  {step.name:<28} {step.seconds:5.1f} s", highlight=False)
+    console.print()
+    console.print(f"  DATABASE_URL={stack.settings.required_database_url}", highlight=False, soft_wrap=True)
+    console.print(f"  REDIS_URL={stack.settings.required_redis_url}", highlight=False, soft_wrap=True)
+    console.print(f"  Flower  {stack.flower_url}", highlight=False)
+    console.print(f"  Logs    {stack.log_folder}", highlight=False, soft_wrap=True)
+    console.print("\nRunning. Ctrl-C stops everything.")
