@@ -190,4 +190,3 @@ class MenuExtractionSetting(Base):
 JOBS = cast(CoreTable, MenuExtractionJob.__table__)
 EVENTS = cast(CoreTable, MenuExtractionJobEvent.__table__)
 RELAY = cast(CoreTable, MenuExtractionRelay.__table__)
-SETTINGS = cast(CoreTable, MenuExtractionSetting.__table__)
