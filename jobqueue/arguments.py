@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from jobqueue.errors import InvalidInputError
+from jobqueue.job import ExtractionJob
 from jobqueue.states import JobStatus
 
 MAX_URL_CHARACTERS = 2_048
@@ -108,7 +110,18 @@ def checked_error_message(value: Any) -> str:
     raise InvalidInputError("error_message must be text that says what went wrong.", argument="error_message")
 
 
-def checked_list(value: Any, argument: str) -> list[Any]:
-    if isinstance(value, list):
+def checked_list(value: Any, argument: str) -> list[Any] | None:
+    if value is None or isinstance(value, list):
         return value
     raise InvalidInputError(f"{argument} must be a list.", argument=argument)
+
+
+def checked_page_position(before: Any) -> UUID | datetime | None:
+    """What a page of jobs begins after: the last job of the page before (or its id), or a moment."""
+    if isinstance(before, ExtractionJob):
+        return before.id
+    if isinstance(before, datetime):
+        if before.tzinfo is None:
+            raise InvalidInputError("before must carry a time zone.", argument="before")
+        return before
+    return None if before is None else checked_uuid(before, "before")

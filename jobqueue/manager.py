@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +17,7 @@ from jobqueue.arguments import (
     checked_limit,
     checked_list,
     checked_milliseconds,
+    checked_page_position,
     checked_prompt_version,
     checked_rate_limit,
     checked_seconds,
@@ -26,24 +25,20 @@ from jobqueue.arguments import (
     checked_uuid,
 )
 from jobqueue.database import SessionFactory
-from jobqueue.errors import InvalidInputError, JobQueueError
-from jobqueue.extraction import ExtractionOutcome
-from jobqueue.fetch import compute_sha256_from_url
+from jobqueue.errors import JobQueueError
 from jobqueue.job import ExtractionJob, JobHistoryEntry, SubmissionResult
 from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
-from jobqueue.menu_result import check_schema_version, refuse_unstorable
-from jobqueue.outcome_check import check_outcome
+from jobqueue.menu_result import check_schema_version
+from jobqueue.picture_hash import with_hash, with_hashes
 from jobqueue.redis_connection import connect_redis
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
 from jobqueue.states import JobStatus
-from jobqueue.store import cancellation, completion, lookup, retry, submission, usage
-from jobqueue.store.lookup import current_job, refuse_inactive
+from jobqueue.store import cancellation, completion, lookup, marks, retry, submission, usage
+from jobqueue.store.lookup import refuse_inactive
 from jobqueue.store.submitter import Clock
-from jobqueue.submission import Submission, checked_entry, checked_submission
+from jobqueue.submission import Submission, checked_entry, checked_submission, checked_submissions
 from jobqueue.waiting import wait_for_finish
-
-FETCHES_AT_ONCE = 8
 
 OnUpdate = Callable[[ExtractionJob], Any]
 
@@ -90,7 +85,7 @@ class JobQueueManager:
         """
         user = checked_uuid(user_id, "user_id")
         wanted = checked_submission(image_url, image_hash, schema_version, prompt_version, force)
-        hashed = self._with_hash(wanted)
+        hashed = with_hash(wanted, self._settings)
         (outcome,) = self._database.run(
             lambda connection: submission.submit(connection, user, [hashed], self._clock), session
         )
@@ -117,7 +112,8 @@ class JobQueueManager:
         """
         user = checked_uuid(user_id, "user_id")
         defaults = {"schema_version": schema_version, "prompt_version": prompt_version, "force": force}
-        prepared = self._prepare(submissions, defaults)
+        entries = checked_submissions(submissions)
+        prepared = with_hashes(entries, lambda entry: checked_entry(entry, defaults), self._settings)
         good = [one for one in prepared if isinstance(one, Submission)]
         stored = self._database.run(lambda connection: submission.submit(connection, user, good, self._clock), session)
         outcomes = iter(stored)
@@ -180,30 +176,15 @@ class JobQueueManager:
         ``InvalidInputError``, and ``InvalidStatusError`` for a finished or cancelled job.
         """
         job = checked_uuid(job_id, "job_id")
-        milliseconds = checked_milliseconds(processing_time)
-
-        def work(connection: Connection) -> ExtractionJob:
-            found = current_job(connection, job)
-            # Without a confidence any valid one stands in for the check.
-            checked = ExtractionOutcome(result, 0.0 if confidence is None else confidence, token_usage)
-            check_outcome(checked, found.schema_version)
-            uncertain = result.get("uncertainItems", []) if uncertain_items is None else uncertain_items
-            superfluous = result.get("superfluousText", []) if superfluous_text is None else superfluous_text
-            refuse_unstorable(checked_list(uncertain, "uncertain_items"), "uncertain items")
-            refuse_unstorable(checked_list(superfluous, "superfluous_text"), "superfluous text")
-            done = completion.Completion(
-                result=result,
-                processing_time=milliseconds,
-                confidence=confidence,
-                token_usage=token_usage,
-                uncertain_items=uncertain,
-                superfluous_text=superfluous,
-            )
-            if not completion.complete_job(connection, job, done):
-                return refuse_inactive(connection, job)
-            return current_job(connection, job)
-
-        return self._database.run(work, session)
+        done = completion.Completion(
+            result=result,
+            processing_time=checked_milliseconds(processing_time),
+            confidence=confidence,
+            token_usage=token_usage,
+            uncertain_items=checked_list(uncertain_items, "uncertain_items"),
+            superfluous_text=checked_list(superfluous_text, "superfluous_text"),
+        )
+        return self._database.run(lambda connection: marks.mark_completed(connection, job, done), session)
 
     def mark_job_failed(
         self,
@@ -219,14 +200,10 @@ class JobQueueManager:
         """
         job = checked_uuid(job_id, "job_id")
         message = checked_error_message(error_message)
-
-        def work(connection: Connection) -> ExtractionJob:
-            failed = completion.fail_job(
-                connection, job, code="EXTRACTION_FAILED", message=message, increment_retry=bool(increment_retry)
-            )
-            return current_job(connection, job) if failed else refuse_inactive(connection, job)
-
-        return self._database.run(work, session)
+        again = bool(increment_retry)
+        return self._database.run(
+            lambda connection: marks.mark_failed(connection, job, message, increment_retry=again), session
+        )
 
     def find_existing_job(
         self,
@@ -266,7 +243,7 @@ class JobQueueManager:
         """
         user = checked_uuid(user_id, "user_id")
         wanted = None if status is None else checked_status(status)
-        position = _page_position(before)
+        position = checked_page_position(before)
         count = checked_limit(limit)
         return self._database.statement(
             lambda connection: lookup.list_jobs(connection, user, limit=count, status=wanted, before=position)
@@ -306,37 +283,6 @@ class JobQueueManager:
         if self._own_engine is not None:
             self._own_engine.dispose()
 
-    def _with_hash(self, wanted: Submission) -> Submission:
-        if wanted.image_hash is not None:
-            return wanted
-        return replace(wanted, image_hash=compute_sha256_from_url(wanted.image_url, settings=self._settings))
-
-    def _prepare(
-        self, submissions: Iterable[str | Mapping[str, Any]], defaults: Mapping[str, Any]
-    ) -> list[Submission | JobQueueError]:
-        """Check and hash each; pictures are fetched side by side, because each may take seconds."""
-        if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
-            raise InvalidInputError("submissions must be a list of addresses or mappings.", argument="submissions")
-
-        def prepare(entry: str | Mapping[str, Any]) -> Submission | JobQueueError:
-            try:
-                return self._with_hash(checked_entry(entry, defaults))
-            except JobQueueError as error:
-                return error
-
-        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="submit-jobs") as pool:
-            return list(pool.map(prepare, submissions))
-
     @cached_property
     def _redis(self) -> Any:
         return connect_redis(self._settings.required_redis_url)
-
-
-def _page_position(before: Any) -> UUID | datetime | None:
-    if isinstance(before, ExtractionJob):
-        return before.id
-    if isinstance(before, datetime):
-        if before.tzinfo is None:
-            raise InvalidInputError("before must carry a time zone.", argument="before")
-        return before
-    return None if before is None else checked_uuid(before, "before")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,12 @@ def checked_submission(
         prompt_version=checked_prompt_version(prompt_version),
         force=force,
     )
+
+
+def checked_submissions(value: Any) -> Iterable[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError("submissions must be a list of addresses or mappings.", argument="submissions")
+    return value
 
 
 def checked_entry(entry: Any, defaults: Mapping[str, Any]) -> Submission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,15 @@ class Completion:
     token_usage: dict[str, Any] | None = None
     uncertain_items: list[dict[str, Any]] | None = None
     superfluous_text: list[dict[str, Any]] | None = None
+
+    def with_lists_of_result(self) -> Completion:
+        """The same, with the result's own lists where none were given."""
+        uncertain, superfluous = self.uncertain_items, self.superfluous_text
+        return replace(
+            self,
+            uncertain_items=self.result.get("uncertainItems", []) if uncertain is None else uncertain,
+            superfluous_text=self.result.get("superfluousText", []) if superfluous is None else superfluous,
+        )
 
     def values(self) -> dict[str, Any]:
         return {

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, insert, select, tuple_
 
 from jobqueue.errors import JobQueueError, QuotaExceededError, RateLimitExceededError
 from jobqueue.job import ExtractionJob, SubmissionResult
-from jobqueue.limits import HOUR, QuotaCheckResult, RateLimitCheckResult, month_start
+from jobqueue.limits import HOUR, UNLIMITED, QuotaCheckResult, RateLimitCheckResult, month_start
 from jobqueue.menu_result import has_categories
 from jobqueue.states import ACTIVE, JobStatus
 from jobqueue.store.job_row import JOB_COLUMNS, job_from_row
@@ -22,6 +22,19 @@ from jobqueue.submission import Submission
 from jobqueue.tables import JOBS
 
 Outcome = SubmissionResult | JobQueueError
+
+# Made once: putting them together costs more than what Postgres does with them.
+_SPARING = (
+    select(*JOB_COLUMNS)
+    .where(
+        JOBS.c.user_id == bindparam("user_id"),
+        tuple_(JOBS.c.image_hash, JOBS.c.schema_version, JOBS.c.prompt_version).in_(bindparam("keys", expanding=True)),
+        JOBS.c.image_hash.is_not(None),
+        JOBS.c.status != JobStatus.FAILED.value,
+    )
+    .order_by(JOBS.c.created_at, JOBS.c.id)
+)
+_INSERT = insert(JOBS).returning(*JOB_COLUMNS)
 
 
 def submit(
@@ -63,14 +76,14 @@ def submit(
 
 
 class Allowance:
-    """What is left of the user's quota and hourly limit while the user's row is locked."""
+    """What is left of the user's quota and hourly limit while the user's row is locked; unlimited is not counted."""
 
     def __init__(self, connection: Connection, submitter: Submitter) -> None:
-        limits, now = submitter.limits, submitter.now
+        limits, user_id, now = submitter.limits, submitter.user_id, submitter.now
         self._connection = connection
         self._submitter = submitter
-        self._quota = monthly_usage(connection, submitter.user_id, limits.monthly, now)
-        self._rate = hourly_usage(connection, submitter.user_id, limits.hourly, now)
+        self._quota = None if limits.monthly == UNLIMITED else monthly_usage(connection, user_id, limits.monthly, now)
+        self._rate = None if limits.hourly == UNLIMITED else hourly_usage(connection, user_id, limits.hourly, now)
         self._charged = 0
 
     def charge(self) -> None:
@@ -79,21 +92,22 @@ class Allowance:
     def refuse(self) -> JobQueueError | None:
         """The error for one more submission, or ``None`` when it fits."""
         quota, rate = self._quota, self._rate
-        if quota.limit >= 0 and quota.current + self._charged >= quota.limit:
+        if quota is not None and quota.current + self._charged >= quota.limit:
             return quota_exceeded(replace(quota, current=quota.current + self._charged))
-        if rate.limit >= 0 and rate.current + self._charged >= rate.limit:
-            return rate_limit_exceeded(rate if not rate.allowed else self._rate_after_this_call())
+        if rate is not None and rate.current + self._charged >= rate.limit:
+            return rate_limit_exceeded(rate if not rate.allowed else self._rate_after_this_call(rate))
         return None
 
-    def _rate_after_this_call(self) -> RateLimitCheckResult:
+    def _rate_after_this_call(self, before: RateLimitCheckResult) -> RateLimitCheckResult:
         # The jobs of this very call fill the hour; the oldest that has to leave it may lie before them or among them.
-        limit, now = self._rate.limit, self._submitter.now
+        limit, now = before.limit, self._submitter.now
+        current = before.current + self._charged
         older = limit - self._charged
         if older <= 0:
             first = _creation_times(now, self._charged)[0]
-            return RateLimitCheckResult(False, self._rate.current + self._charged, limit, first + HOUR)
+            return RateLimitCheckResult(False, current, limit, first + HOUR)
         earlier = hourly_usage(self._connection, self._submitter.user_id, older, now)
-        return RateLimitCheckResult(False, self._rate.current + self._charged, limit, earlier.reset_at)
+        return RateLimitCheckResult(False, current, limit, earlier.reset_at)
 
 
 def quota_exceeded(check: QuotaCheckResult) -> QuotaExceededError:
@@ -126,18 +140,8 @@ def _existing(
     keys = {one.key for one in submissions if one.image_hash is not None}
     if not keys:
         return {}
-    rows = connection.execute(
-        select(*JOB_COLUMNS)
-        .where(
-            JOBS.c.user_id == user_id,
-            tuple_(JOBS.c.image_hash, JOBS.c.schema_version, JOBS.c.prompt_version).in_(list(keys)),
-            JOBS.c.image_hash.is_not(None),
-            JOBS.c.status != JobStatus.FAILED.value,
-        )
-        .order_by(JOBS.c.created_at, JOBS.c.id)
-    )
     found = {}
-    for row in rows:
+    for row in connection.execute(_SPARING, {"user_id": user_id, "keys": list(keys)}):
         if row.status in ACTIVE or has_categories(row.result):
             found[row.image_hash, row.schema_version, row.prompt_version] = job_from_row(row)
     return found
@@ -151,7 +155,7 @@ def _insert(connection: Connection, submitter: Submitter, submissions: Sequence[
         {"id": uuid4(), **new_job_values(submitter.user_id, one, created_at)}
         for one, created_at in zip(submissions, _creation_times(submitter.now, len(submissions)), strict=True)
     ]
-    inserted = connection.execute(insert(JOBS).returning(*JOB_COLUMNS), values)
+    inserted = connection.execute(_INSERT, values)
     jobs = {row.id: job_from_row(row) for row in inserted}
     return [jobs[one["id"]] for one in values]
 
