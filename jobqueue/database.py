@@ -173,6 +173,7 @@ _BY_STATE = {
     "40001": _COLLIDED,
     "40P01": _COLLIDED,
     "55P03": "A long transaction keeps a table of the queue locked; end it and try again.",
+    "57014": "The database call ran into the statement timeout; try again, or raise the timeout.",
     "42501": "The database user lacks the rights for this call.",
 }
 

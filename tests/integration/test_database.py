@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import sessionmaker
 
+from jobqueue import JobQueueManager
 from jobqueue.database import Database, create_database_engine
 from jobqueue.errors import QueueUnavailableError
 from tests.integration.jobs import count
@@ -78,3 +79,20 @@ def test_a_session_factorys_broken_connection_is_a_typed_error_too(
     with pytest.raises(QueueUnavailableError):
         database.run(break_afterwards)
     assert database.run(lambda connection: connection.execute(text("SELECT 7")).scalar_one()) == 7
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"), [("statement_timeout", "statement timeout"), ("lock_timeout", "long transaction")]
+)
+def test_a_call_that_waits_too_long_for_another_names_the_cause(
+    engine: Engine, database_url: str, user_id: UUID, setting: str, words: str
+) -> None:
+    impatient = create_database_engine(f"{database_url}?options=-c%20{setting}%3D100ms")
+    manager = JobQueueManager(impatient)
+    with engine.begin() as other:
+        other.execute(text("SELECT FROM auth.users WHERE id = :user FOR UPDATE"), {"user": user_id})
+        with pytest.raises(QueueUnavailableError, match=words):
+            manager.submit_job(user_id, "https://example.com/menu.png", "a" * 64)
+    assert count(engine) == 0
+    manager.submit_job(user_id, "https://example.com/menu.png", "a" * 64)
+    impatient.dispose()
