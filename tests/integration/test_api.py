@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import httpx
@@ -25,6 +26,52 @@ def test_nobody_is_asked_to_sign_in(settings: Settings, method: str, path: str) 
         answer = api.request(method, path, **body)  # type: ignore[arg-type]
     refused(answer, 401, "UNAUTHORIZED")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer forged"])
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (b"{", "application/json"),
+        (b"\xff\xfe\x00", "application/json"),
+        (b"[" * 60_000, "application/json"),
+        (b"{}", "application/json"),
+        (b"imageUrl=https://h/m.png", "application/x-www-form-urlencoded"),
+        (b" " * (MAX_BODY_BYTES + 1), "application/json"),
+    ],
+)
+def test_nobody_learns_what_is_wrong_with_the_body(
+    settings: Settings, content: bytes, media_type: str, authorization: str | None
+) -> None:
+    headers = {"Content-Type": media_type} | ({} if authorization is None else {"Authorization": authorization})
+    with api_client(with_secret(settings)) as api:
+        refused(api.post(SUBMIT, content=content, headers=headers), 401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nobody_learns_what_is_wrong_with_the_address(settings: Settings, method: str, path: str) -> None:
+    with api_client(with_secret(settings)) as api:
+        refused(api.request(method, path.replace(NOBODYS, "1234"), params={"limit": "x"}), 401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_body_without_end_is_not_read_to_its_end(settings: Settings, method: str, path: str) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 200 * MAX_BODY_BYTES:
+            sent += 8192
+            yield b" " * 8192
+
+    with api_client(with_secret(settings)) as api:
+        try:
+            answer = api.request(method, path, content=endless(), headers={"Content-Type": "application/json"})
+        except httpx.TransportError:
+            pass  # the server closed the connection while we were still sending
+        else:
+            refused(answer, 401, "UNAUTHORIZED")
+    assert sent < 200 * MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

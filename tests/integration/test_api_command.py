@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from tests.api_server import SECRET, bearer, token
 from tests.eventually import eventually
 from tests.integration.jobs import queued
 from tests.processes import REPOSITORY
+
+EXTRA = ("fastapi", "starlette", "uvicorn", "jwt", "anyio")
 
 
 def command(settings: Settings, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -61,3 +64,45 @@ def test_the_command_without_keys_is_one_sentence(settings: Settings, tmp_path: 
         assert process.wait(15) == 2
     assert printed.startswith("Error: JOBQUEUE_JWT_SECRET is not set; give ")
     assert printed.count("\n") == 1
+
+
+def without_the_extra(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in an interpreter that finds none of the packages that only the extra brings."""
+    (folder / "sitecustomize.py").write_text(f"""
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] not in {EXTRA!r}:
+            return self.finder.find_spec(name, *rest)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+""")
+    return subprocess.run(
+        [sys.executable, "-c", "from jobqueue.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{REPOSITORY}", **environment},
+    )
+
+
+def test_without_the_extra_it_says_what_to_install(settings: Settings, tmp_path: Path) -> None:
+    ended = without_the_extra(tmp_path, "api", DATABASE_URL=settings.required_database_url, JOBQUEUE_JWT_SECRET=SECRET)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "Error: The HTTP API is not installed; run: pip install 'menu-jobqueue[api]'.\n"
+
+
+def test_without_the_extra_the_other_commands_work(
+    settings: Settings, manager: JobQueueManager, user_id: UUID, tmp_path: Path
+) -> None:
+    job = queued(manager, user_id)
+    ended = without_the_extra(tmp_path, "status", str(job.id), "--json", DATABASE_URL=settings.required_database_url)
+    assert (ended.returncode, json.loads(ended.stdout)["jobId"]) == (0, str(job.id))
