@@ -39,7 +39,7 @@ _MEANINGS = {
     413: "The body is too large",
     422: "Wrong input",
     429: "Too many uploads within 60 minutes",
-    503: "The queue cannot be reached",
+    503: "The queue cannot be reached, or too many pictures are being fetched",
 }
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,6 +32,12 @@ from tests.processes import REPOSITORY
         ["submit", URL, "--hash", "ab" * 32, "--prompt-version", ""],
         ["submit", URL + "x" * 3000, "--hash", "ab" * 32],
         ["submit", URL, "--wait", "--timeout", "-1"],
+        ["submit", URL, "--hash", "ab" * 32, "--wait", "--timeout", "nan"],
+        ["watch", NOBODY, "--timeout", "nan"],
+        ["watch", NOBODY, "--timeout", "1e999"],
+        ["watch", "--after", "9" * 40],
+        ["list", "--limit", "9" * 40],
+        ["status", NOBODY, "--user", ""],
         ["status", "1234"],
         ["status", "\x00"],
         ["status"],
@@ -157,7 +164,7 @@ def test_help_and_documentation_give_every_exit_code(run: CommandLine) -> None:
     table = (REPOSITORY / "docs" / "cli.md").read_text()
     for command in COMMANDS:
         shown = " ".join(run(command, "--help").stdout.split())
-        for code in (0, 1, *EXIT_CODES.values(), 130):
+        for code in (0, 1, *EXIT_CODES.values(), 130, 141):
             assert f" {code} " in shown, f"{command} --help does not name {code}"
             assert f"| {code} |" in table
         assert f"`jobqueue {command}" in table
@@ -173,3 +180,47 @@ def test_a_real_process_ends_with_the_code(run: CommandLine) -> None:
     )
     assert (ended.returncode, ended.stderr) == (4, "")
     assert json.loads(ended.stdout)["code"] == "JOB_NOT_FOUND"
+
+
+# With real pipes and processes
+
+
+def shell(run: CommandLine, script: str) -> subprocess.CompletedProcess[str]:
+    """``script`` with ``jobqueue`` in it, as bash runs it."""
+    command = f"jobqueue() {{ '{sys.executable}' -c 'from jobqueue.cli import main; main()' \"$@\"; }}\n"
+    return subprocess.run(
+        ["bash", "-c", command + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **run.environment, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_pipe_that_nobody_reads_is_141(run: CommandLine, options: str) -> None:
+    ended = shell(run, f"jobqueue list {options} | true; exit ${{PIPESTATUS[0]}}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "", "")
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_1(run: CommandLine, options: str) -> None:
+    ended = shell(run, f"jobqueue list {options} > /dev/full")
+    assert (ended.returncode, ended.stderr) == (1, "Error: The output cannot be written (No space left on device).\n")
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_without_an_output_it_is_done_all_the_same(run: CommandLine, options: str) -> None:
+    ended = shell(run, f"jobqueue quota {options} >&-")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_ids_are_whole_and_plain_in_a_pipe_of_any_width_and_encoding(
+    run: CommandLine, manager: JobQueueManager, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    for setting in ("COLUMNS=10", "LC_ALL=C PYTHONIOENCODING=ascii", "FORCE_COLOR=", "TERM=dumb"):
+        ended = shell(run, f"{setting} jobqueue list")
+        assert (ended.returncode, ended.stderr) == (0, ""), setting
+        assert f"\n{job.id} " in ended.stdout.replace("\n ", "\n").replace("\n|", "\n"), setting
