@@ -113,7 +113,13 @@ def _cell(value: Any) -> str:
     return printable(value)
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves to the command what it ends with; rich would end the process here."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     # There is no stdout at all when the caller closed it.
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return Console(width=None if on_terminal else PIPE_WIDTH, highlight=False)
+    return _Output(width=None if on_terminal else PIPE_WIDTH, highlight=False)
