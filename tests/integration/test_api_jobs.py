@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from jobqueue import JobQueueManager, JobStatus, Settings
 from tests.api_server import api_client, with_secret
 from tests.integration.api_answers import STATE_KEYS, refused
-from tests.integration.jobs import completed, current, failed, queued, row
+from tests.integration.jobs import claimed, completed, current, failed, queued, row
 from tests.scripted_extractor import RESULT
 
 
@@ -103,6 +103,13 @@ def test_cancel(api: httpx.Client, manager: JobQueueManager, engine: Engine, use
     assert (body["success"], body["jobId"], body["job"]["errorCode"]) == (True, str(job.id), "CANCELLED")
     assert current(manager, job.id).status is JobStatus.FAILED
     refused(api.post(f"/api/extraction/cancel/{job.id}"), 409, "INVALID_STATUS")
+
+
+def test_cancel_a_running_job(api: httpx.Client, manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    body = api.post(f"/api/extraction/cancel/{job.id}").json()
+    assert (body["success"], body["jobId"], body["job"]["status"]) == (True, str(job.id), "processing")
 
 
 def test_quota(settings: Settings, user_on_plan: Callable[..., UUID], manager: JobQueueManager) -> None:
