@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 from pydantic.alias_generators import to_camel
 
+from jobqueue.api.json_body import described_body, read_json_body
+from jobqueue.api.picture_slots import PictureSlots
 from jobqueue.api.route import JobQueueRoute
 from jobqueue.arguments import MAX_PAGE, MAX_PROMPT_VERSION_CHARACTERS, MAX_URL_CHARACTERS
 from jobqueue.errors import JobNotFoundError
@@ -37,7 +39,7 @@ _MEANINGS = {
     413: "The body is too large",
     422: "Wrong input",
     429: "Too many uploads within 60 minutes",
-    503: "The queue cannot be reached",
+    503: "The queue cannot be reached, or too many pictures are being fetched",
 }
 
 
@@ -57,17 +59,23 @@ def create_router(manager: JobQueueManager, *, current_user: Callable[..., Any])
     text) and raises ``HTTPException`` for nobody. Every other error is answered by the routes themselves.
     """
     router = APIRouter(prefix="/api/extraction", tags=["extraction"], route_class=JobQueueRoute)
+    slots = PictureSlots()
     User = Annotated[UUID | str, Depends(current_user)]  # noqa: N806 - a type
 
-    @router.post("/submit", responses=_errors(401, 403, 413, 422, 429, 503))
-    def submit(wanted: SubmitRequest, user: User) -> SubmitAnswer:
+    @router.post(
+        "/submit", responses=_errors(401, 403, 413, 422, 429, 503), openapi_extra=described_body(SubmitRequest)
+    )
+    async def submit(request: Request, user: User) -> SubmitAnswer:
         """Queue the extraction of the menu at an address, or learn the job that already does it."""
-        submitted = manager.submit_job(
-            user,
-            wanted.image_url,
-            schema_version=wanted.schema_version,
-            prompt_version=wanted.prompt_version,
-            force=wanted.force,
+        wanted = await read_json_body(request, SubmitRequest)
+        submitted = await slots.run(
+            lambda: manager.submit_job(
+                user,
+                wanted.image_url,
+                schema_version=wanted.schema_version,
+                prompt_version=wanted.prompt_version,
+                force=wanted.force,
+            )
         )
         return SubmitAnswer(job_id=submitted.job.id, cached=submitted.cached)
 

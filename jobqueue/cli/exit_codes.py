@@ -6,6 +6,7 @@ from jobqueue.errors import JobQueueError
 
 FAILED = 1
 INTERRUPTED = 130
+NOBODY_READS = 141
 EXIT_CODES = {
     "INVALID_INPUT": 2,
     "QUOTA_EXCEEDED": 3,
@@ -17,7 +18,7 @@ EXIT_CODES = {
 }
 MEANINGS = (
     "Exit codes: 0 done, 1 refused, or the job failed, 2 wrong input or setting, 3 quota or hourly limit used up, "
-    "4 no such job or user, 5 queue unavailable, 6 not finished in time, 130 interrupted."
+    "4 no such job or user, 5 queue unavailable, 6 not finished in time, 130 interrupted, 141 nobody reads the output."
 )
 
 

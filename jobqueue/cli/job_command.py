@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from jobqueue.cli.exit_codes import INTERRUPTED, MEANINGS, exit_code
-from jobqueue.cli.output import print_error, print_json
+from jobqueue.cli.exit_codes import FAILED, INTERRUPTED, MEANINGS, NOBODY_READS, exit_code
+from jobqueue.cli.output import discard_output, print_error, print_json
 from jobqueue.errors import InvalidInputError, JobQueueError
 from jobqueue.json_shapes import error_answer
 from jobqueue.manager import JobQueueManager
@@ -39,6 +40,18 @@ class JobCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            return self._invoke(ctx)
+        except BrokenPipeError:
+            discard_output()
+            ctx.exit(NOBODY_READS)
+        except OSError as error:
+            # No other reaches this: those of the database, Redis and the pictures' hosts are typed errors.
+            discard_output()
+            print_error(f"The output cannot be written ({error.strerror}).")
+            ctx.exit(FAILED)
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
             return super().invoke(ctx)
         except JobQueueError as error:
             if ctx.params["as_json"]:
@@ -64,8 +77,23 @@ def user_option(*, required: bool = True) -> Callable[[Any], Any]:
     return click.option("--user", envvar=USER_ENVIRONMENT, show_envvar=True, required=required, help=owner)
 
 
+class Seconds(click.FloatRange):
+    """A finite number, 0 or more."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{seconds} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 timeout_option = click.option(
-    "--timeout", default=300.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait at most."
+    "--timeout", default=300.0, show_default=True, type=Seconds(), help="Seconds to wait at most."
 )
 
 

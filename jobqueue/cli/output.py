@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -47,6 +48,11 @@ def print_json(answer: Shape | Mapping[str, Any]) -> None:
 
 def print_error(message: str) -> None:
     click.echo(f"Error: {printable(message)}", err=True)
+
+
+def discard_output() -> None:
+    """What could not be written is not tried again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -107,5 +113,13 @@ def _cell(value: Any) -> str:
     return printable(value)
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves to the command what it ends with; rich would end the process here."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    # There is no stdout at all when the caller closed it.
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return _Output(width=None if on_terminal else PIPE_WIDTH, highlight=False)

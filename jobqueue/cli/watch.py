@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 import click
 
 from jobqueue.cli.exit_codes import FAILED
-from jobqueue.cli.job_command import JobCommand, open_manager, user_option
+from jobqueue.cli.job_command import JobCommand, Seconds, open_manager, user_option
 from jobqueue.cli.output import print_json, printable
 from jobqueue.errors import JobNotFoundError, PollingTimeoutError
 from jobqueue.event_stream import EventStream
@@ -26,7 +26,7 @@ LOOK_EVERY_SECONDS = 5.0
 @click.argument("job_id", required=False)
 @user_option()
 @click.option("--after", type=click.IntRange(0), metavar="CURSOR", help="Resume behind this cursor; not with JOB_ID.")
-@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait for JOB_ID at most; for ever by default.")
+@click.option("--timeout", type=Seconds(), help="Seconds to wait for JOB_ID at most; for ever by default.")
 def watch(job_id: str | None, user: str, after: int | None, timeout: float | None, as_json: bool) -> None:
     """Print each status change: of JOB_ID from its first until it has finished, or of all the user's jobs from now on.
 

@@ -1,0 +1,66 @@
+"""What several integration tests begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from jobqueue import Settings
+from jobqueue import replay as replay_policy
+from tests.api_server import api_client, with_secret
+from tests.command_line import CommandLine
+from tests.listener_sides import SIDES, MakeSide, Notifier, Side
+
+
+@pytest.fixture
+def api(settings: Settings, user_id: UUID) -> Iterator[httpx.Client]:
+    with api_client(with_secret(settings), user_id) as client:
+        yield client
+
+
+@pytest.fixture
+def run(settings: Settings, user_id: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.chdir(tmp_path)  # no .env
+    return CommandLine(
+        {
+            "DATABASE_URL": settings.required_database_url,
+            "REDIS_URL": settings.required_redis_url,
+            "JOBQUEUE_PRIVATE_IMAGE_HOSTS": "127.0.0.1",
+            "JOBQUEUE_USER": str(user_id),
+        }
+    )
+
+
+@pytest.fixture
+def no_regular_look_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would repair sooner or later whatever else is broken, and hide it."""
+    monkeypatch.setattr(replay_policy, "CATCH_UP_EVERY_SECONDS", 3600)
+
+
+@pytest.fixture(params=SIDES)
+def make_side(request: pytest.FixtureRequest, engine: Engine, settings: Settings) -> Iterator[MakeSide]:
+    made: list[Side] = []
+
+    def make(*, engine: Engine | None = engine, settings: Settings = settings) -> Side:
+        made.append(request.param(engine, settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()  # a second time where the test has done it
+
+
+@pytest.fixture
+def side(make_side: MakeSide) -> Side:
+    return make_side()
+
+
+@pytest.fixture
+def notifier(engine: Engine, redis_client: redis.Redis) -> Notifier:
+    return Notifier(engine, redis_client)

@@ -1,0 +1,235 @@
+"""The relay: what was numbered is published and dispatched at least once, whatever dies in between."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+from celery import Celery
+from redis.exceptions import RedisError
+from sqlalchemy import Engine, text
+
+from jobqueue import JobQueueManager
+from jobqueue.database import Database
+from jobqueue.redis_connection import connect_redis
+from jobqueue.store.event_log import published_cursor
+from tests.integration.event_numbering import number_all
+from tests.integration.jobs import claimed, queued, requeue
+from worker.notifier.dispatcher import Dispatcher
+from worker.notifier.relay import Relay
+
+QUEUE = "menu_extraction"
+
+
+@pytest.fixture
+def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
+    app = Celery(broker=redis_url, set_as_current=False)
+    app.conf.task_default_queue = QUEUE
+    made = Dispatcher(app)
+    yield made
+    made.close()
+    app.close()
+
+
+MakeRelay = Callable[[], Relay]
+
+
+@pytest.fixture
+def make_relay(engine: Engine, redis_client: redis.Redis, dispatcher: Dispatcher) -> MakeRelay:
+    """What a notifier does when it begins to lead."""
+
+    def make() -> Relay:
+        made = Relay(Database(engine), redis_client, dispatcher)
+        made.resume()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def relay(make_relay: MakeRelay) -> Relay:
+    return make_relay()
+
+
+class Subscriber:
+    """A plain Redis client on a user's channel."""
+
+    def __init__(self, client: redis.Redis, user_id: UUID) -> None:
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
+        self._pubsub.subscribe(f"menu_extraction_jobs:{user_id}")
+        assert self._pubsub.get_message(timeout=5)["type"] == "subscribe"
+
+    def received(self, number: int) -> list[dict[str, Any]]:
+        """The next ``number`` events, which must be all there are."""
+        found = [self._pubsub.get_message(timeout=5) for _ in range(number)]
+        self._pubsub.ping()
+        assert self._pubsub.get_message(timeout=5)["type"] == "pong"
+        return [json.loads(one["data"]) for one in found]
+
+    def close(self) -> None:
+        self._pubsub.close()
+
+
+@pytest.fixture
+def subscriber(redis_client: redis.Redis, user_id: UUID) -> Iterator[Subscriber]:
+    made = Subscriber(redis_client, user_id)
+    yield made
+    made.close()
+
+
+def dispatched(client: redis.Redis) -> list[str]:
+    """The job ids of the messages that wait in the broker, oldest first."""
+    return [json.loads(raw)["headers"]["id"] for raw in reversed(client.lrange(QUEUE, 0, -1))]
+
+
+def test_the_relay_publishes_and_dispatches_what_committed(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    relay: Relay,
+    subscriber: Subscriber,
+    redis_client: redis.Redis,
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    waiting = queued(manager, user_id)
+    assert relay.drain() == 3
+    assert [(one["id"], one["status"], one["cursor"]) for one in subscriber.received(3)] == [
+        (str(job.id), "queued", 1),
+        (str(job.id), "processing", 2),
+        (str(waiting.id), "queued", 3),
+    ]
+    # The first job has a worker already; only the second waits for one.
+    assert dispatched(redis_client) == [str(waiting.id)]
+    assert relay.drain() == 0
+    assert Database(engine).run(published_cursor) == 3
+
+
+def test_a_job_that_waits_for_its_retry_is_announced_but_not_dispatched(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    relay: Relay,
+    subscriber: Subscriber,
+    redis_client: redis.Redis,
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    requeue(engine, job.id, 1, delay_seconds=60)
+    relay.drain()
+    assert [one["status"] for one in subscriber.received(3)] == ["queued", "processing", "queued"]
+    assert dispatched(redis_client) == []
+
+
+class CrashingDispatcher(Dispatcher):
+    """A notifier that dies after publishing and before it can hand the jobs on."""
+
+    def dispatch(self, job_ids: Sequence[UUID]) -> None:
+        raise SystemExit(f"killed before {len(job_ids)} messages")
+
+
+def test_what_was_numbered_and_not_marked_comes_out_again_from_the_next_notifier(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    make_relay: MakeRelay,
+    subscriber: Subscriber,
+    redis_client: redis.Redis,
+) -> None:
+    crashing = Relay(Database(engine), redis_client, CrashingDispatcher(Celery(set_as_current=False)))
+    jobs = [str(queued(manager, user_id).id) for _ in range(2)]
+    with pytest.raises(SystemExit):
+        crashing.drain()
+    assert [one["cursor"] for one in subscriber.received(2)] == [1, 2]
+    jobs.append(str(queued(manager, user_id).id))
+    make_relay().drain()
+    assert [(one["id"], one["cursor"]) for one in subscriber.received(3)] == list(zip(jobs, (1, 2, 3), strict=True))
+    assert dispatched(redis_client) == jobs
+
+
+def test_what_another_notifier_numbered_meanwhile_is_published_in_order(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, relay: Relay, subscriber: Subscriber
+) -> None:
+    jobs = [str(queued(manager, user_id).id) for _ in range(2)]
+    number_all(engine)  # by one that believes it leads, and stops right after
+    jobs.append(str(queued(manager, user_id).id))
+    relay.drain()
+    assert [(one["id"], one["cursor"]) for one in subscriber.received(3)] == list(zip(jobs, (1, 2, 3), strict=True))
+
+
+def test_what_could_not_be_published_is_published_when_redis_is_back(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    make_relay: MakeRelay,
+    dispatcher: Dispatcher,
+    subscriber: Subscriber,
+) -> None:
+    job = queued(manager, user_id)
+    away = Relay(Database(engine), connect_redis("redis://127.0.0.1:1/0"), dispatcher)
+    with pytest.raises(RedisError):
+        away.drain()
+    make_relay().drain()
+    assert [one["id"] for one in subscriber.received(1)] == [str(job.id)]
+
+
+def test_more_events_than_one_batch_all_come_out(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, relay: Relay, redis_client: redis.Redis
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO menu_extraction_jobs (user_id, image_url) SELECT :user, 'x' FROM generate_series(1, 450)"
+            ),
+            {"user": user_id},
+        )
+    assert relay.drain() == 450
+    assert len(set(dispatched(redis_client))) == 450
+    assert Database(engine).run(published_cursor) == 450
+
+
+def test_the_relay_goes_on_when_the_user_of_an_unpublished_event_was_deleted(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    other_user_id: UUID,
+    make_relay: MakeRelay,
+    subscriber: Subscriber,
+    redis_client: redis.Redis,
+) -> None:
+    queued(manager, other_user_id)
+    number_all(engine)  # and the notifier dies before it publishes
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM auth.users WHERE id = :id"), {"id": other_user_id})
+    job = queued(manager, user_id)
+    make_relay().drain()
+    assert [(one["id"], one["cursor"]) for one in subscriber.received(1)] == [(str(job.id), 2)]
+    assert dispatched(redis_client) == [str(job.id)]
+
+
+def test_the_message_carries_the_id_alone_and_is_called_after_the_job(
+    manager: JobQueueManager, user_id: UUID, relay: Relay, redis_client: redis.Redis
+) -> None:
+    job = queued(manager, user_id)
+    relay.drain()
+    (raw,) = redis_client.lrange(QUEUE, 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["task"] == "worker.tasks.extract_menu"
+    assert message["headers"]["id"] == message["properties"]["correlation_id"] == str(job.id)
+
+    args, kwargs, _embedded = json.loads(base64.b64decode(message["body"]))
+    assert (args, kwargs) == ([str(job.id)], {})
+    for private in (str(user_id), job.image_url, str(job.image_hash)):
+        assert private not in f"{message} {args} {kwargs}"
+
+
+def test_waiting_messages_are_counted_and_an_empty_queue_has_none(dispatcher: Dispatcher, redis_client: Any) -> None:
+    assert dispatcher.waiting_messages() == 0
+    dispatcher.dispatch([UUID(int=1), UUID(int=2)])
+    assert dispatcher.waiting_messages() == 2
+    assert dispatched(redis_client) == [str(UUID(int=1)), str(UUID(int=2))]
