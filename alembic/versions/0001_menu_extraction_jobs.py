@@ -172,7 +172,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    lock_briefly("menu_extraction_jobs")
+    # The view and then its table, in the order of those who use the view; the other order is a deadlock with them.
+    lock_briefly("ocr_jobs")
     run("DROP VIEW ocr_jobs")
     for table in ("menu_extraction_settings", "menu_extraction_relay", "menu_extraction_job_events"):
         op.drop_table(table)
