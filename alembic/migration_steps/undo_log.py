@@ -31,6 +31,12 @@ def change(statement: str, undo: str) -> None:
     run(f"{statement};\nINSERT INTO {TABLE} (statement) VALUES ({sql_text(undo)})")
 
 
+def columns_to_change_back() -> list[str]:
+    """The columns that get their old type back."""
+    statements = query(f"SELECT statement FROM {TABLE} WHERE statement ~ ' ALTER COLUMN [a-z_]+ TYPE ' ORDER BY step")
+    return [statement.split(" ALTER COLUMN ")[1].split(" ")[0] for (statement,) in statements]
+
+
 def undo_all() -> None:
     """Execute what was remembered, last first, and forget it.
 
