@@ -64,8 +64,8 @@ def keep_checks_instead_of_limits(columns: list[str]) -> None:
     """Give the proven checks their old names and have the undo log forget the limits."""
     for column in columns:
         query(
-            f"DELETE FROM {UNDO_LOG} WHERE statement LIKE :statement",
-            statement=f"ALTER TABLE {NEW} ALTER COLUMN {column} TYPE character varying(%",
+            f"DELETE FROM {UNDO_LOG} WHERE statement LIKE :limit",
+            limit=f"ALTER TABLE {NEW} ALTER COLUMN {column} TYPE character varying(%",
         )
         proven = scalar("SELECT 1 FROM pg_constraint WHERE conname = :name", name=_check(NEW, column))
         if proven:

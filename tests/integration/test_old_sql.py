@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -94,3 +96,42 @@ class TestOldSql:
                 connection.execute(text("DELETE FROM ocr_jobs"))
             assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
         script(bare, f"DROP OWNED BY {reader}; DROP ROLE {reader}")
+
+    @pytest.mark.parametrize(
+        ("statement", "error"),
+        [
+            ("TRUNCATE ocr_jobs", errors.WrongObjectType),
+            (
+                "INSERT INTO ocr_jobs (id) VALUES (NULL) ON CONFLICT ON CONSTRAINT ocr_jobs_pkey DO NOTHING",
+                errors.UndefinedObject,
+            ),
+        ],
+    )
+    def test_what_postgres_does_not_do_with_a_view(
+        self, upgraded: Engine, statement: str, error: type[Exception]
+    ) -> None:
+        with pytest.raises(DBAPIError) as caught:
+            script(upgraded, statement)
+        assert isinstance(caught.value.orig, error)
+
+    def test_copy_takes_a_query_but_not_the_view(self, upgraded: Engine) -> None:
+        with upgraded.begin() as connection:
+            driver: Any = connection.connection.cursor()
+            out = StringIO()
+            driver.copy_expert("COPY (SELECT id FROM ocr_jobs) TO STDOUT", out)
+            assert len(out.getvalue().splitlines()) == 8
+        for statement in ("COPY ocr_jobs TO STDOUT", "COPY ocr_jobs (user_id, image_url) FROM STDIN"):
+            with upgraded.begin() as connection:
+                driver = connection.connection.cursor()
+                with pytest.raises(errors.WrongObjectType):
+                    driver.copy_expert(statement, StringIO(f"{BOB}\tx\n"))
+
+    def test_copy_into_the_table_makes_jobs(self, upgraded: Engine) -> None:
+        with upgraded.begin() as connection:
+            driver: Any = connection.connection.cursor()
+            driver.copy_expert(
+                "COPY menu_extraction_jobs (user_id, image_url) FROM STDIN", StringIO(f"{BOB}\t{URL}?new\n")
+            )
+        job = jobs(upgraded)["new"]
+        history = "SELECT status FROM menu_extraction_job_events WHERE job_id = :id"
+        assert rows(upgraded, history, id=job.id) == ["queued"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from jobqueue import (
     JobQueueManager,
@@ -76,3 +77,46 @@ def test_the_old_notification_works_again_after_the_downgrade(upgraded: Engine) 
         listener.commit()
         script(upgraded, f"INSERT INTO ocr_jobs (user_id, image_url, image_hash) VALUES ('{BOB}', 'x', 'y')")
         assert heard(listener)[0].keys() == {"id", "status", "user_id"}
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, upgraded: Engine) -> Engine:
+    """A table whose rewriting would take long."""
+    from migration_steps import old_limits  # type: ignore[import-not-found]  # on the path since a migration
+
+    monkeypatch.setattr(old_limits, "LARGEST_REWRITE_BYTES", 0)
+    return upgraded
+
+
+ADDRESS_TYPE = """SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                  WHERE attrelid = 'ocr_jobs'::regclass AND attname = 'image_url'"""
+
+
+def test_a_large_table_is_not_rewritten_and_keeps_the_limit_as_a_check(large: Engine) -> None:
+    first, file = catalogue(large), rows(large, "SELECT pg_relation_filenode('menu_extraction_jobs')")
+    for _ in range(2):
+        downgrade(large)
+        assert rows(large, "SELECT pg_relation_filenode('ocr_jobs')") == file
+        assert rows(large, ADDRESS_TYPE) == ["text"]
+        assert rows(large, "SELECT convalidated FROM pg_constraint WHERE conname LIKE '%image_url%'") == [True]
+        with pytest.raises(DBAPIError, match="ocr_jobs_image_url_length"):
+            script(large, "UPDATE ocr_jobs SET image_url = repeat('a', 501)")
+        migrate(large)
+        assert catalogue(large) == first
+
+
+def test_after_that_a_small_table_gets_its_old_type_back(large: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    downgrade(large)
+    migrate(large)
+    monkeypatch.undo()
+    downgrade(large)
+    assert rows(large, ADDRESS_TYPE) == ["character varying(500)"]
+    assert rows(large, "SELECT conname FROM pg_constraint WHERE conname LIKE '%image_url%'") == []
+
+
+def test_a_large_table_with_a_longer_address_keeps_no_limit(large: Engine) -> None:
+    url = "https://x/".ljust(501, "a")
+    script(large, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{BOB}', '{url}')")
+    downgrade(large)
+    assert rows(large, ADDRESS_TYPE) == ["text"]
+    script(large, "UPDATE ocr_jobs SET error_message = 'x' WHERE length(image_url) > 500")
