@@ -91,6 +91,8 @@ def large(monkeypatch: pytest.MonkeyPatch, upgraded: Engine) -> Engine:
 ADDRESS_TYPE = """SELECT format_type(atttypid, atttypmod) FROM pg_attribute
                   WHERE attrelid = 'ocr_jobs'::regclass AND attname = 'image_url'"""
 
+ADDRESS_CHECK = "SELECT convalidated FROM pg_constraint WHERE contype = 'c' AND conname LIKE '%image_url%'"
+
 
 def test_a_large_table_is_not_rewritten_and_keeps_the_limit_as_a_check(large: Engine) -> None:
     first, file = catalogue(large), rows(large, "SELECT pg_relation_filenode('menu_extraction_jobs')")
@@ -98,7 +100,9 @@ def test_a_large_table_is_not_rewritten_and_keeps_the_limit_as_a_check(large: En
         downgrade(large)
         assert rows(large, "SELECT pg_relation_filenode('ocr_jobs')") == file
         assert rows(large, ADDRESS_TYPE) == ["text"]
-        assert rows(large, "SELECT convalidated FROM pg_constraint WHERE conname LIKE '%image_url%'") == [True]
+        assert rows(
+            large, "SELECT convalidated FROM pg_constraint WHERE contype = 'c' AND conname LIKE '%image_url%'"
+        ) == [True]
         with pytest.raises(DBAPIError, match="ocr_jobs_image_url_length"):
             script(large, "UPDATE ocr_jobs SET image_url = repeat('a', 501)")
         migrate(large)
@@ -111,7 +115,7 @@ def test_after_that_a_small_table_gets_its_old_type_back(large: Engine, monkeypa
     monkeypatch.undo()
     downgrade(large)
     assert rows(large, ADDRESS_TYPE) == ["character varying(500)"]
-    assert rows(large, "SELECT conname FROM pg_constraint WHERE conname LIKE '%image_url%'") == []
+    assert rows(large, ADDRESS_CHECK) == []
 
 
 def test_a_large_table_with_a_longer_address_keeps_no_limit(large: Engine) -> None:
@@ -120,3 +124,16 @@ def test_a_large_table_with_a_longer_address_keeps_no_limit(large: Engine) -> No
     downgrade(large)
     assert rows(large, ADDRESS_TYPE) == ["text"]
     script(large, "UPDATE ocr_jobs SET error_message = 'x' WHERE length(image_url) > 500")
+
+
+def test_an_index_that_was_dropped_since_stays_away(upgraded: Engine) -> None:
+    script(upgraded, "DROP INDEX idx_menu_extraction_jobs_status")
+    downgrade(upgraded)
+    assert rows(upgraded, "SELECT count(*) FROM ocr_jobs") == [8]
+
+
+def test_jobs_without_a_hash_come_along_although_the_old_table_demanded_one(upgraded: Engine) -> None:
+    script(upgraded, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{BOB}', 'x')")
+    downgrade(upgraded)
+    assert rows(upgraded, "SELECT image_url FROM ocr_jobs WHERE image_hash IS NULL") == ["x"]
+    migrate(upgraded)
