@@ -87,9 +87,11 @@ def grant_view_as_table() -> None:
         SELECT DISTINCT attname, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
                privilege_type
         FROM pg_attribute, aclexplode(attacl)
-        WHERE attrelid = to_regclass(:table) AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE') ORDER BY 1, 2, 3
+        WHERE attrelid = to_regclass(:table) AND attname = ANY(:shown)
+              AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE') ORDER BY 1, 2, 3
         """,
         table=NEW,
+        shown=[name for name, *_ in OLD_COLUMNS],
     )
     for column, grantee, privilege in columns:
         run(f"GRANT {privilege} ({quoted(column)}) ON {OLD} TO {grantee}")
