@@ -22,7 +22,7 @@ from tests.integration.old_database import (
     rows,
     script,
 )
-from tests.integration.test_migrations import catalogue, public_tables
+from tests.integration.test_migrations import catalogue, downgrade, public_tables
 from tests.old_table import TABLE, USERS
 from tests.processes import REPOSITORY
 
@@ -114,3 +114,18 @@ def test_behind_a_long_reader_nobody_waits_longer_than_the_upgrade_tries(
             assert not upgrading.done()
         upgrading.result(60)
     assert rows(old, "SELECT count(*) FROM menu_extraction_jobs") == [8]
+
+
+def test_the_way_back_locks_the_view_before_its_table(old: Engine) -> None:
+    """In the order of whoever uses the view: in the other order the two wait for each other until one is ended."""
+    migrate(old, "0001")
+    with ThreadPoolExecutor(1) as thread:
+        with old.begin() as reader:
+            reader.execute(text("SELECT count(*) FROM menu_extraction_jobs"))
+            going_back = thread.submit(downgrade, old)
+            waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = to_regclass('menu_extraction_jobs')"
+            (pid, *_) = eventually(lambda: rows(old, waiting), what="the downgrade waiting for the table")
+            held = "SELECT mode FROM pg_locks WHERE granted AND pid = :pid AND relation = to_regclass('ocr_jobs')"
+            modes = rows(old, held, pid=pid)
+        going_back.result(60)
+    assert "AccessExclusiveLock" in modes
