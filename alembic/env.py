@@ -17,6 +17,7 @@ from jobqueue.tables import metadata
 config = context.config
 # The revisions import what they share from beside them.
 sys.path.append(str(Path(__file__).parent))
+from migration_steps.ownership import is_ours  # noqa: E402
 
 LOCK = "hashtextextended('menu_extraction_migration', 0)"
 POLL_SECONDS = 0.1
@@ -38,7 +39,13 @@ def wait_for_turn(connection: Connection) -> None:
 def run(connection: Connection) -> None:
     wait_for_turn(connection)
     # One transaction for the whole chain would keep every lock until the end of the last revision.
-    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        transaction_per_migration=True,
+        include_object=is_ours,
+        compare_server_default=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
     connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))

@@ -1,4 +1,4 @@
-"""How long the upgrade of a large ``ocr_jobs`` table holds which lock, and how long a reader and a writer waited.
+"""How long the way from a large ``ocr_jobs`` table and back holds which lock, and how long programs waited for it.
 
 ``python -m benchmarks.migration --rows 1000000`` starts a PostgreSQL of its own with the usual durability. A sampler
 looks at ``pg_locks`` of the migration's session; a reader and a writer use the table under its old name all the time.
@@ -25,7 +25,8 @@ from tests.old_table import OLD_DATABASE
 
 USERS = 1_000
 SAMPLE_SECONDS = 0.002
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+WAY_UP = ("0001", "0002", "0003", "0004", "0005", "0006")
+WAY_BACK = ("0005", "0004", "0003", "0002", "0001", "base")
 
 # A finished table of an old installation: most rows in order, some of each kind that the upgrade has to deal with.
 FILL = """
@@ -129,11 +130,11 @@ def running(*loops: Any) -> Iterator[None]:
             thread.join()
 
 
-def upgrade(connection: Connection, revision: str) -> None:
+def go_to(connection: Connection, move: Callable[[Config, str], None], revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    move(config, revision)
 
 
 def measure(engine: Engine, rows: int) -> None:
@@ -150,33 +151,51 @@ def measure(engine: Engine, rows: int) -> None:
         calm = time.monotonic()
         time.sleep(5)
         report_programs("no migration", calm, reader, writer)
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        connection.commit()
-        for revision in REVISIONS:
-            sampler = Sampler(engine, pid)
-            with running(sampler):
-                began = time.monotonic()
-                upgrade(connection, revision)
-                took = time.monotonic() - began
-            report_programs(f"{revision}: {took:7.2f} s", began, reader, writer)
-            for (table, mode), seconds in sorted(sampler.longest.items(), key=lambda one: -one[1]):
-                mark = " (stops readers)" if mode == CONFLICTS_WITH_READING else ""
-                print(f"      {seconds * 1000:9.1f} ms  {mode} on {table}{mark}")
-            print(f"      sampled every {sampler.longest_gap * 1000:.0f} ms or more often")
-    with engine.connect() as connection:
-        query = """
-            SELECT (SELECT count(*) FROM menu_extraction_jobs), (SELECT count(*) FROM menu_extraction_job_events),
-                   (SELECT count(*) FROM menu_extraction_jobs WHERE event_seq = 0 AND completed_at IS NULL)
-        """
-        jobs, events, forgotten = connection.execute(text(query)).one()
-        print(f"{jobs:,} jobs, {events:,} events, {forgotten} unfinished jobs without an event")
+        for revision in WAY_UP:
+            measure_step(engine, connection, command.upgrade, revision, (reader, writer))
+        report_jobs(connection)
+        for revision in WAY_BACK:
+            measure_step(engine, connection, command.downgrade, revision, (reader, writer))
+        size = connection.execute(text("SELECT count(*) FROM ocr_jobs")).scalar_one()
+        print(f"{size:,} rows are in the old table again")
+
+
+def measure_step(
+    engine: Engine,
+    connection: Connection,
+    move: Callable[[Config, str], None],
+    revision: str,
+    programs: tuple[Program, Program],
+) -> None:
+    pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    connection.commit()
+    sampler = Sampler(engine, pid)
+    with running(sampler):
+        began = time.monotonic()
+        go_to(connection, move, revision)
+        took = time.monotonic() - began
+    report_programs(f"{move.__name__} {revision}: {took:7.2f} s", began, *programs)
+    for (table, mode), seconds in sorted(sampler.longest.items(), key=lambda one: -one[1]):
+        mark = " (stops readers)" if mode == CONFLICTS_WITH_READING else ""
+        print(f"      {seconds * 1000:9.1f} ms  {mode} on {table}{mark}")
+    print(f"      sampled every {sampler.longest_gap * 1000:.0f} ms or more often", flush=True)
+
+
+def report_jobs(connection: Connection) -> None:
+    query = """
+        SELECT (SELECT count(*) FROM menu_extraction_jobs), (SELECT count(*) FROM menu_extraction_job_events),
+               (SELECT count(*) FROM menu_extraction_jobs WHERE event_seq = 0 AND completed_at IS NULL)
+    """
+    jobs, events, forgotten = connection.execute(text(query)).one()
+    connection.commit()
+    print(f"{jobs:,} jobs, {events:,} events, {forgotten} unfinished jobs without an event")
 
 
 def report_programs(what: str, since: float, reader: Program, writer: Program) -> None:
     until = time.monotonic()
     for name, program in (("reads", reader), ("writes", writer)):
         count, longest = program.longest(since, until)
-        print(f"{what:16} {name:6} {count:6} done, longest {longest * 1000:8.1f} ms", flush=True)
+        print(f"{what:26} {name:6} {count:6} done, longest {longest * 1000:8.1f} ms", flush=True)
 
 
 def trigger_cost(engine: Engine) -> None:
@@ -214,7 +233,7 @@ def main() -> None:
     with EmbeddedPostgres() as server:
         engine = create_database_engine(server.url, pool_size=10)
         measure(engine, rows)
-        migrate(engine)  # finds everything done
+        migrate(engine)
         trigger_cost(engine)
         engine.dispose()
 

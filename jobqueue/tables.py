@@ -53,6 +53,9 @@ class Profile(Base):
     plan: Mapped[str | None] = mapped_column(Text, server_default="free")
     plan_limits: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
+    # Tells a table made by the migrations from the platform's own.
+    __table_args__ = {"comment": "created by menu-jobqueue"}  # noqa: RUF012 - SQLAlchemy reads it, nobody changes it
+
 
 class MenuExtractionJob(Base):
     """The record of a job. ``attempt`` is the fencing token: a worker writes only while it is still its own."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from jobqueue.errors import QueueUnavailableError
 from migration_steps.database import query, quoted, run, scalar
+from migration_steps.dependents import refuse_dependents
+from migration_steps.old_limits import take_checks_for_limits
 from migration_steps.undo_log import change, create_log
 
 OLD, NEW = "ocr_jobs", "menu_extraction_jobs"
@@ -54,7 +56,9 @@ def adopt_old_table(checks: dict[str, str]) -> None:
     run("SET LOCAL timezone = 'UTC'")  # a column of timestamps without zone becomes one with, and is not rewritten
     _refuse_another_kind_of_table()
     _drop_old_notification()
+    refuse_dependents(OLD, _columns_of_another_type())
     change(f"ALTER TABLE {OLD} RENAME TO {NEW}", f"ALTER TABLE {NEW} RENAME TO {OLD}")
+    take_checks_for_limits()
     _rename_what_belongs_to_it()
     for column in OLD_COLUMNS:
         _shape_old_column(*column)
@@ -83,9 +87,11 @@ def grant_view_as_table() -> None:
         SELECT DISTINCT attname, CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
                privilege_type
         FROM pg_attribute, aclexplode(attacl)
-        WHERE attrelid = to_regclass(:table) AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE') ORDER BY 1, 2, 3
+        WHERE attrelid = to_regclass(:table) AND attname = ANY(:shown)
+              AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE') ORDER BY 1, 2, 3
         """,
         table=NEW,
+        shown=[name for name, *_ in OLD_COLUMNS],
     )
     for column, grantee, privilege in columns:
         run(f"GRANT {privilege} ({quoted(column)}) ON {OLD} TO {grantee}")
@@ -106,6 +112,16 @@ def _refuse_another_kind_of_table() -> None:
     for name in ("id", "user_id"):
         if types[name] != "uuid":
             raise QueueUnavailableError(f"The column {name} of ocr_jobs is {types[name]}; it must be uuid to migrate.")
+
+
+def _columns_of_another_type() -> list[str]:
+    types = query(
+        """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+           WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped""",
+        table=OLD,
+    )
+    wanted = {name: wanted_type for name, wanted_type, *_ in OLD_COLUMNS}
+    return [name for name, found in types if wanted.get(name, found) != found]
 
 
 def _drop_old_notification() -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
+from sqlalchemy.exc import IntegrityError
+
 from migration_steps.database import offline, query, quoted, run, scalar
 from migration_steps.undo_log import was_upgraded
+
+log = logging.getLogger("alembic.runtime.migration")
 
 JOBS = "menu_extraction_jobs"
 # Definitions of the old table's indexes that others took the place of.
@@ -26,33 +32,54 @@ def build_index(name: str, definition: str, *, unique: bool = False) -> None:
             _drop(making)
             return
         if was_upgraded():
-            run(f"CREATE TABLE IF NOT EXISTS {REPLACED} (name text PRIMARY KEY, definition text NOT NULL)")
-            query(
-                f"INSERT INTO {REPLACED} VALUES (:name, :definition) ON CONFLICT DO NOTHING",
-                name=name,
-                definition=existing.split(f"{JOBS} ", 1)[1],
-            )
+            _remember(name, existing)
         _drop(name)
     run(f"ALTER INDEX {quoted(making)} RENAME TO {quoted(name)}")
+
+
+def _remember(name: str, definition: str) -> None:
+    run(f"""
+        CREATE TABLE IF NOT EXISTS {REPLACED} (
+            name text PRIMARY KEY, definition text NOT NULL, is_unique boolean NOT NULL
+        )
+    """)
+    query(
+        f"INSERT INTO {REPLACED} VALUES (:name, :definition, :is_unique) ON CONFLICT DO NOTHING",
+        name=name,
+        definition=definition.split(f"{JOBS} ", 1)[1],
+        is_unique=definition.startswith("CREATE UNIQUE "),
+    )
 
 
 def remove_index(name: str) -> None:
     """Drop the index, or put back the one that it took the place of."""
     before = None
     if scalar("SELECT to_regclass(:table)", table=REPLACED) is not None:
-        before = scalar(f"SELECT definition FROM {REPLACED} WHERE name = :name", name=name)
+        before = scalar(f"SELECT to_jsonb(kept) FROM {REPLACED} AS kept WHERE name = :name", name=name)
     if before is None:
         _drop(name)
     else:
-        _put_back(name, before)
+        # Upgrades of earlier versions did not note whether the index was unique.
+        _put_back(name, before["definition"], unique=before.get("is_unique", False))
 
 
-def _put_back(name: str, definition: str) -> None:
+def _put_back(name: str, definition: str, *, unique: bool) -> None:
     making = f"{name}_old"
     _drop(making)
-    run(f"CREATE INDEX CONCURRENTLY {quoted(making)} ON {JOBS} {definition}")
+    if not (unique and _created(making, definition, "UNIQUE INDEX")):
+        _drop(making)
+        _created(making, definition, "INDEX")
     _drop(name)
     run(f"ALTER INDEX {quoted(making)} RENAME TO {quoted(name)}")
+
+
+def _created(name: str, definition: str, kind: str) -> bool:
+    try:
+        run(f"CREATE {kind} CONCURRENTLY {quoted(name)} ON {JOBS} {definition}")
+    except IntegrityError:
+        log.warning("The index %s is not unique any more, because rows made since the upgrade are alike.", name)
+        return False
+    return True
 
 
 def _drop(name: str) -> None:
@@ -69,7 +96,10 @@ def _definition(name: str) -> str | None:
 
 
 def _same_index(one: str, other: str | None) -> bool:
-    return other is not None and one.split(" ON ", 1)[1] == other.split(" ON ", 1)[1]
+    if other is None:
+        return False
+    (kind, what), (other_kind, other_what) = (text.split(" ON ", 1) for text in (one, other))
+    return what == other_what and kind.startswith("CREATE UNIQUE ") == other_kind.startswith("CREATE UNIQUE ")
 
 
 def forget_replaced() -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from migration_steps.database import exists, query, run, sql_text
 
 log = logging.getLogger("alembic.runtime.migration")
 
 TABLE = "menu_extraction_upgrade_undo"
+NOT_THERE = ("42704", "42P01")  # undefined object, undefined table
 
 
 def create_log() -> None:
@@ -31,6 +32,12 @@ def change(statement: str, undo: str) -> None:
     run(f"{statement};\nINSERT INTO {TABLE} (statement) VALUES ({sql_text(undo)})")
 
 
+def columns_to_change_back() -> list[str]:
+    """The columns that get their old type back."""
+    statements = query(f"SELECT statement FROM {TABLE} WHERE statement ~ ' ALTER COLUMN [a-z_]+ TYPE ' ORDER BY step")
+    return [statement.split(" ALTER COLUMN ")[1].split(" ")[0] for (statement,) in statements]
+
+
 def undo_all() -> None:
     """Execute what was remembered, last first, and forget it.
 
@@ -44,6 +51,12 @@ def undo_all() -> None:
         except (DataError, IntegrityError):
             run("ROLLBACK TO SAVEPOINT undo_step")
             log.warning("Left out, because rows made since the upgrade do not keep it: %s", statement)
+        except ProgrammingError as error:
+            # The name of a rule left out above, or of an index that was dropped since.
+            if " RENAME " not in statement or getattr(error.orig, "pgcode", None) not in NOT_THERE:
+                raise
+            run("ROLLBACK TO SAVEPOINT undo_step")
+            log.warning("Left out, because what it renames is not there any more: %s", statement)
         else:
             run("RELEASE SAVEPOINT undo_step")
     run(f"DROP TABLE {TABLE}")

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from migration_steps.adoption import adopt_old_table, grant_view_as_table
+from migration_steps.adoption import NEW_COLUMNS, adopt_old_table, grant_view_as_table
 from migration_steps.brief_lock import lock_briefly
 from migration_steps.corrections import create_corrections, restore_rows
 from migration_steps.database import exists, is_table, run, run_file, scalar
-from migration_steps.undo_log import undo_all, was_upgraded
+from migration_steps.dependents import refuse_dependents
+from migration_steps.old_limits import add_checks_instead_of_limits, keep_checks_instead_of_limits, prove_checks
+from migration_steps.undo_log import columns_to_change_back, undo_all, was_upgraded
 from sqlalchemy.dialects import postgresql
 
 revision = "0001"
@@ -172,13 +174,22 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    lock_briefly("menu_extraction_jobs")
+    lock_briefly("ocr_jobs")
+    refuse_what_depends_on_us()
+    checked: list[str] = []
+    if was_upgraded():
+        checked = add_checks_instead_of_limits()
+        with op.get_context().autocommit_block():
+            prove_checks(checked)
+    # The view and then its table, in the order of those who use the view; the other order is a deadlock with them.
+    lock_briefly("ocr_jobs")
     run("DROP VIEW ocr_jobs")
     for table in ("menu_extraction_settings", "menu_extraction_relay", "menu_extraction_job_events"):
         op.drop_table(table)
     if was_upgraded():
         for trigger in ("guard", "notify_insert", "notify_update"):
             run(f"DROP TRIGGER menu_extraction_jobs_{trigger} ON menu_extraction_jobs")
+        keep_checks_instead_of_limits(checked)
         undo_all()
         restore_rows()
     else:
@@ -188,6 +199,15 @@ def downgrade() -> None:
     run("DROP FUNCTION guard_menu_extraction_jobs()")
     drop_if_created_here("public.profiles")
     drop_if_created_here("auth.users")
+
+
+def refuse_what_depends_on_us() -> None:
+    for relation in ("ocr_jobs", "menu_extraction_job_events", "menu_extraction_relay", "menu_extraction_settings"):
+        refuse_dependents(relation)
+    if was_upgraded():
+        refuse_dependents("menu_extraction_jobs", [name for name, *_ in NEW_COLUMNS] + columns_to_change_back())
+    else:
+        refuse_dependents("menu_extraction_jobs")
 
 
 def drop_if_created_here(table: str) -> None:

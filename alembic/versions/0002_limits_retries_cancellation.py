@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from migration_steps.brief_lock import lock_briefly
 from migration_steps.database import run
+from migration_steps.dependents import refuse_dependents
 from sqlalchemy.dialects import postgresql
 
 revision = "0002"
@@ -35,6 +36,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     lock_briefly("menu_extraction_jobs")
+    refuse_dependents("menu_extraction_jobs", ["cancel_requested_at", "retry_of"])
+    refuse_dependents("menu_extraction_submitters")
     op.drop_column("menu_extraction_jobs", "cancel_requested_at")
     op.drop_column("menu_extraction_jobs", "retry_of")
     op.drop_table("menu_extraction_submitters")

@@ -13,9 +13,13 @@ from sqlalchemy import Engine
 
 from jobqueue import Settings
 from jobqueue import replay as replay_policy
+from jobqueue.database import create_database_engine
+from jobqueue.migration import migrate
 from tests.api_server import api_client, with_secret
 from tests.command_line import CommandLine
+from tests.integration.old_database import OLD_ROWS, script
 from tests.listener_sides import SIDES, MakeSide, Notifier, Side
+from tests.old_table import OLD_DATABASE
 
 
 @pytest.fixture
@@ -64,3 +68,22 @@ def side(make_side: MakeSide) -> Side:
 @pytest.fixture
 def notifier(engine: Engine, redis_client: redis.Redis) -> Notifier:
     return Notifier(engine, redis_client)
+
+
+@pytest.fixture
+def bare(empty_database_url: str) -> Iterator[Engine]:
+    made = create_database_engine(empty_database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def old(bare: Engine) -> Engine:
+    script(bare, OLD_DATABASE + OLD_ROWS)
+    return bare
+
+
+@pytest.fixture
+def upgraded(old: Engine) -> Engine:
+    migrate(old)
+    return old

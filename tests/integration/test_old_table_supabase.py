@@ -1,0 +1,118 @@
+"""Old table or none on a database of Supabase's shape: nobody sees another's jobs."""
+
+# ruff: noqa: S608 - statements are put together from this file's own values
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from psycopg2 import errors
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from jobqueue.migration import migrate
+from tests.integration.old_database import (
+    ALICE,
+    BOB,
+    OLD_ROWS,
+    as_role,
+    rows,
+    script,
+)
+from tests.integration.test_migrations import downgrade, public_tables
+from tests.old_table import ASKING_USER, OLD_DATABASE, USERS
+
+
+@pytest.fixture
+def api_roles(bare: Engine) -> Iterator[str]:
+    """Supabase's shape: the roles of its API, to which everything new is granted, and profiles with policies."""
+    script(
+        bare,
+        """
+        DO $$ BEGIN
+            IF to_regrole('authenticated') IS NULL THEN CREATE ROLE authenticated; END IF;
+            IF to_regrole('anon') IS NULL THEN CREATE ROLE anon; END IF;
+            IF to_regrole('service_role') IS NULL THEN CREATE ROLE service_role BYPASSRLS; END IF;
+        END $$;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
+        """,
+    )
+    yield "authenticated"
+    script(bare, "DROP OWNED BY anon, authenticated, service_role")
+
+
+SUPABASE = """
+    GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role;
+    CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users (id), plan text, plan_limits jsonb);
+    ALTER TABLE public.profiles ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY "Own profile" ON public.profiles FOR SELECT USING (auth.uid() = id);
+"""
+OURS = (
+    "menu_extraction_jobs", "menu_extraction_job_events", "menu_extraction_submitters", "menu_extraction_relay",
+    "menu_extraction_settings", "menu_extraction_corrected_jobs", "menu_extraction_upgrade_undo", "alembic_version",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("with_old_table", [True, False])
+def test_on_supabase_nobody_sees_anothers_jobs(bare: Engine, api_roles: str, with_old_table: bool) -> None:
+    script(bare, (OLD_DATABASE + OLD_ROWS if with_old_table else USERS + ASKING_USER) + SUPABASE)
+    policies = "SELECT p::text FROM pg_policies AS p WHERE tablename = 'profiles'"
+    before = rows(bare, policies)
+    migrate(bare)
+    assert rows(bare, policies) == before
+    if not with_old_table:
+        script(bare, f"INSERT INTO auth.users VALUES ('{ALICE}'), ('{BOB}')")
+        for owner in (ALICE, BOB):
+            script(bare, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{owner}', 'x')")
+    askers: list[tuple[str, UUID | None, set[UUID]]] = [
+        ("authenticated", ALICE, {ALICE}),
+        ("authenticated", BOB, {BOB}),
+        ("anon", None, set()),
+    ]
+    for role, user, seen in askers:
+        with as_role(bare, role, user) as connection:
+            for table in ("menu_extraction_jobs", "menu_extraction_job_events", "ocr_jobs"):
+                found = connection.execute(text(f"SELECT user_id FROM {table}"))
+                assert set(found.scalars()) == seen, (role, table)
+            for table in set(OURS[2:]) & set(public_tables(bare)):
+                assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0, table
+                written = connection.execute(text(f"DELETE FROM {table}"))
+                assert written.rowcount == 0
+    with as_role(bare, "service_role", None) as connection:
+        assert connection.execute(text("SELECT count(DISTINCT user_id) FROM ocr_jobs")).scalar() == 2
+    assert rows(bare, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+                      " AND NOT relrowsecurity") == []  # fmt: skip
+    downgrade(bare)
+    assert rows(bare, policies) == before
+
+
+def test_a_role_that_may_insert_jobs_needs_no_rights_on_the_event_log(bare: Engine, api_roles: str) -> None:
+    script(bare, OLD_DATABASE + OLD_ROWS + SUPABASE)
+    migrate(bare)
+    script(
+        bare,
+        """
+        REVOKE ALL ON menu_extraction_job_events, menu_extraction_settings, menu_extraction_relay FROM authenticated;
+        CREATE POLICY "Users can insert own jobs" ON menu_extraction_jobs FOR INSERT WITH CHECK (auth.uid() = user_id);
+        """,
+    )
+    with as_role(bare, api_roles, ALICE) as connection:
+        insert = "INSERT INTO ocr_jobs (user_id, image_url, image_hash) VALUES (:u, 'x', 'y') RETURNING id"
+        job = connection.execute(text(insert), {"u": ALICE}).scalar_one()
+        with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+            connection.execute(text(insert), {"u": BOB})
+        assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
+        # Nor may it make events of jobs that do not exist, with a table of its own.
+        connection.execute(text("CREATE TEMPORARY TABLE mine (LIKE menu_extraction_jobs)"))
+        with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+            connection.execute(
+                text(
+                    "CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION notify_menu_extraction_jobs()"
+                )
+            )
+        assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
+    assert rows(bare, "SELECT status FROM menu_extraction_job_events WHERE job_id = :id", id=job) == ["queued"]
