@@ -209,6 +209,17 @@ def test_a_leap_day_belongs_to_february(clocked: JobQueueManager, clock: Clock, 
     assert refusal(clocked, user).details["resets_at"] == datetime(2024, 3, 1, tzinfo=UTC)
 
 
+def test_after_the_clock_was_put_back_a_job_of_the_next_month_is_not_counted(
+    clocked: JobQueueManager, clock: Clock, user_on_plan: MakeUser
+) -> None:
+    user = user_on_plan("free", {"ocr_jobs": 1, "hourly_uploads": -1})
+    clock.now = datetime(2026, 6, 1, tzinfo=UTC)
+    queued(clocked, user)
+    clock.now = datetime(2026, 5, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert clocked.check_quota(user).current == 0
+    queued(clocked, user)
+
+
 def test_jobs_submitted_together_count_in_the_month_they_were_let_in(
     clocked: JobQueueManager, clock: Clock, user_on_plan: MakeUser
 ) -> None:

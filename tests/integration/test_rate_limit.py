@@ -116,6 +116,24 @@ def test_a_limit_of_zero_lets_nothing_in_and_names_no_moment(manager: JobQueueMa
     assert manager.list_user_jobs(user) == []
 
 
+def test_what_others_upload_is_not_counted(manager: JobQueueManager, user_on_plan: MakeUser) -> None:
+    user, other = user_on_plan("free", hour(1)), user_on_plan("free", hour(1))
+    queued(manager, other)
+    check = manager.check_rate_limit(user)
+    assert (check.allowed, check.current) == (True, 0)
+    queued(manager, user)
+
+
+def test_after_the_clock_was_put_back_a_later_upload_is_not_counted(
+    manager: JobQueueManager, clock: Clock, user_on_plan: MakeUser
+) -> None:
+    user = user_on_plan("free", hour(1))
+    queued(manager, user)
+    clock.now -= MICROSECOND
+    assert manager.check_rate_limit(user).current == 0
+    queued(manager, user)
+
+
 def test_minus_one_is_unlimited(manager: JobQueueManager, user_on_plan: MakeUser) -> None:
     user = user_on_plan("free", hour(-1))
     for _ in range(12):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -16,6 +17,7 @@ from jobqueue import InvalidInputError, JobQueueManager, Settings, UserNotFoundE
 from tests.eventually import eventually
 from tests.image_server import ImageServer
 from tests.integration.jobs import URL, claimed, completed, count, current, failed, queued, some_hash, waiting_for_locks
+from tests.scripted_extractor import RESULT
 
 HASH = "ab" * 32
 
@@ -42,6 +44,36 @@ def test_a_job_under_way_answers_the_same_submission(
     assert again.job.status == ("processing" if begun else "queued")
     assert count(engine) == 1
     assert len(manager.job_history(first.id)) == (2 if begun else 1)
+
+
+@pytest.mark.parametrize("of_newer", [{"prompt_version": "v2"}, {"schema_version": "stage2"}])
+def test_each_version_of_prompt_and_schema_has_a_job_of_its_own(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, of_newer: dict[str, Any]
+) -> None:
+    newer = manager.submit_job(user_id, URL, HASH, **of_newer).job
+    usual = manager.submit_job(user_id, URL, HASH).job
+    assert usual.id != newer.id
+    assert manager.submit_job(user_id, URL, HASH, **of_newer).job.id == newer.id
+    assert manager.submit_job(user_id, URL, HASH).job.id == usual.id
+    assert count(engine) == 2
+
+
+def test_a_failed_job_that_kept_a_result_does_not_answer(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    """The library stores no such row, but old code may: the table allows it."""
+    with engine.begin() as connection:
+        old: UUID = connection.execute(
+            text(
+                "INSERT INTO menu_extraction_jobs (user_id, image_url, image_hash, status, result) "
+                "VALUES (:user, :url, :hash, 'failed', CAST(:result AS jsonb)) RETURNING id"
+            ),
+            {"user": user_id, "url": URL, "hash": HASH, "result": json.dumps(RESULT)},
+        ).scalar_one()
+    assert manager.find_existing_job(user_id, HASH) is None
+    answer = manager.submit_job(user_id, URL, HASH)
+    assert (answer.cached, answer.job.status) == (False, "queued")
+    assert answer.job.id != old
 
 
 def test_a_completed_job_answers_from_the_record(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:

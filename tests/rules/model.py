@@ -74,11 +74,18 @@ class View:
         return next((job for job in self.jobs.values() if job.retry_of == job_id), None)
 
     def in_month(self, user: UUID) -> int:
+        return sum(job.retry_of is None for job in self._of_this_month(user))
+
+    def retries_in_month(self, user: UUID) -> int:
+        return sum(job.retry_of is not None for job in self._of_this_month(user))
+
+    def _of_this_month(self, user: UUID) -> list[Job]:
         month = (self.now.year, self.now.month)
-        return sum(
-            job.user == user and job.retry_of is None and (job.created_at.year, job.created_at.month) == month
+        return [
+            job
             for job in self.jobs.values()
-        )
+            if job.user == user and (job.created_at.year, job.created_at.month) == month
+        ]
 
     def in_hour(self, user: UUID) -> list[datetime]:
         """Newest first."""
@@ -98,9 +105,15 @@ class View:
         reset_at = recent[limit - 1] + HOUR if limit else None
         return Refused("RATE_LIMIT_EXCEEDED", {"current": len(recent), "limit": limit, "reset_at": reset_at})
 
+    def month_start(self) -> datetime:
+        return datetime(self.now.year, self.now.month, 1, tzinfo=self.now.tzinfo)
+
     def next_month(self) -> datetime:
         year, month = self.now.year + self.now.month // 12, self.now.month % 12 + 1
         return datetime(year, month, 1, tzinfo=self.now.tzinfo)
+
+    def may_be_retried(self, job: Job) -> bool:
+        return job.status == "failed" and self.successor(job.id) is None
 
     def retry(self, job_id: UUID, user: UUID, hourly: int) -> Job | Refused | None:
         """The job that answers, the refusal, or ``None`` when a new job is to be made."""
