@@ -1,6 +1,6 @@
 """What users say of their extractions, and the figures of each prompt version.
 
-Revision ID: 0010
+Revision ID: 0007
 Revises: 0006
 """
 
@@ -11,7 +11,7 @@ from alembic import op
 from migration_steps.database import run, run_file, scalar
 from sqlalchemy.dialects.postgresql import UUID
 
-revision = "0010"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
