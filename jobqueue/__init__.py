@@ -16,18 +16,24 @@ from jobqueue.errors import (
     UserNotFoundError,
 )
 from jobqueue.events import JobEvent
+from jobqueue.feedback import ExtractionFeedback
 from jobqueue.fetch import compute_sha256_from_url
 from jobqueue.job import ExtractionJob, JobHistoryEntry, SubmissionResult
 from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
 from jobqueue.listener import JobNotificationListener
 from jobqueue.manager import JobQueueManager
 from jobqueue.polling import poll_job_status
+from jobqueue.quality import ExtractionFigures, Feedback, FeedbackType
 from jobqueue.settings import Settings
 from jobqueue.states import JobStatus
 
 __all__ = [
     "AsyncJobNotificationListener",
+    "ExtractionFeedback",
+    "ExtractionFigures",
     "ExtractionJob",
+    "Feedback",
+    "FeedbackType",
     "ImageRejectedError",
     "InvalidInputError",
     "InvalidResultError",

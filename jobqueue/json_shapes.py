@@ -115,6 +115,28 @@ class HistoryAnswer(Answer):
     history: list[HistoryEntry]
 
 
+class Figures(Shape):
+    """One prompt and schema version; see ``jobqueue.quality.ExtractionFigures``."""
+
+    prompt_version: str
+    schema_version: str
+    extractions: int
+    completed: int
+    failed: int
+    mean_confidence: float | None
+    mean_processing_time: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    estimated_cost: float | None
+    jobs_with_feedback: int
+    jobs_corrected: int
+    correction_rate: float | None
+
+
+class FiguresAnswer(Answer):
+    figures: list[Figures]
+
+
 class Event(Shape):
     job_id: UUID
     user_id: UUID

@@ -17,6 +17,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    false,
     func,
     text,
 )
@@ -190,6 +191,31 @@ class MenuExtractionSetting(Base):
     )
 
 
+class ExtractionFeedbackRow(Base):
+    """What a user said of one of their extractions, or of one dish in it."""
+
+    __tablename__ = "extraction_feedback"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("menu_extraction_jobs.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"))
+    feedback_type: Mapped[str] = mapped_column(String(20))
+    item_id: Mapped[str | None] = mapped_column(String(200))
+    correction_made: Mapped[bool] = mapped_column(server_default=false())
+    comment: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+
+    __table_args__ = (
+        CheckConstraint(
+            "feedback_type IN ('system_error', 'menu_unclear', 'excellent', 'needs_improvement')",
+            name="feedback_type_exists",
+        ),
+        Index("idx_extraction_feedback_job_id", "job_id", "created_at"),
+        Index("idx_extraction_feedback_user_id", "user_id"),
+    )
+
+
 JOBS = cast(CoreTable, MenuExtractionJob.__table__)
 EVENTS = cast(CoreTable, MenuExtractionJobEvent.__table__)
 RELAY = cast(CoreTable, MenuExtractionRelay.__table__)
+FEEDBACK = cast(CoreTable, ExtractionFeedbackRow.__table__)

@@ -16,6 +16,7 @@ from jobqueue.cli.migrate import migrate
 from jobqueue.cli.notifier import notifier
 from jobqueue.cli.quota import quota
 from jobqueue.cli.retry import retry
+from jobqueue.cli.stats import stats
 from jobqueue.cli.status import status
 from jobqueue.cli.submit import submit
 from jobqueue.cli.up import up
@@ -43,5 +44,20 @@ def main() -> None:
     """A durable job queue that turns photographed menus into dishes and prices."""
 
 
-for command in (demo, up, migrate, notifier, api, submit, status, watch, list_jobs, retry, cancel, quota, history):
+for command in (
+    demo,
+    up,
+    migrate,
+    notifier,
+    api,
+    submit,
+    status,
+    watch,
+    list_jobs,
+    retry,
+    cancel,
+    quota,
+    history,
+    stats,
+):
     main.add_command(command)
