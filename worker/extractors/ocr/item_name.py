@@ -26,6 +26,8 @@ def _at_end_of_capitals(text: str) -> tuple[str, str]:
     count = 0
     while count < len(words) and (is_capitals(words[count]) or not any(c.islower() for c in words[count])):
         count += 1
+    while count and not any(character.isalpha() for character in words[count - 1]):
+        count -= 1  # a dash or a number belongs to what follows
     rest = words[count:]
     if count == 0 or len(rest) < 2 or not is_capitals(" ".join(words[:count])):
         return text, ""

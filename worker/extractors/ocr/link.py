@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from worker.extractors.ocr.align import align
 from worker.extractors.ocr.pieces import Piece, PricePiece, TextPiece
 from worker.extractors.ocr.prices import Price
 from worker.extractors.ocr.wording import reads_like_description
@@ -83,10 +84,13 @@ def link_prices(pieces: Sequence[Piece]) -> Linked:
     prices = [piece for piece in pieces if isinstance(piece, PricePiece)]
     sides = vote_sides(texts, prices)
     rows = {id(text): Row([text]) for text in texts}
+    aligned = _aligned(texts, prices, sides)
     linked: list[tuple[PricePiece, Row]] = []
     orphans = []
     for price in sorted(prices, key=lambda piece: (piece.y, piece.x0)):
         choice = _choose(price, texts, rows, sides[id(price)])
+        if choice is not None and (name := aligned.get(id(price))) is not None and name is not choice[0]:
+            choice = name, max(0.6, 0.9 - 0.3 * abs(name.y - price.y) / price.height)
         if choice is not None:
             row, certainty = rows[id(choice[0])], choice[1]
         elif (further := _row_above(price, linked)) is not None:
@@ -100,6 +104,18 @@ def link_prices(pieces: Sequence[Piece]) -> Linked:
     for row in rows.values():
         _order(row)
     return Linked(list(rows.values()), orphans, Counter(sides.values()).most_common(1)[0][0] if sides else Side.RIGHT)
+
+
+def _aligned(texts: Sequence[TextPiece], prices: Sequence[PricePiece], sides: dict[int, Side]) -> dict[int, TextPiece]:
+    """What the prices' columns as a whole say about their names, by the price's ``id``."""
+    beside = [price for price in prices if sides[id(price)] is Side.RIGHT]
+    near = {id(price): text for price in beside if (text := price.follows or _nearest_left(price, texts)) is not None}
+    own = {id(price.follows) for price in beside if price.follows is not None}
+    free = [text for text in texts if id(text) not in own]
+    found: dict[int, TextPiece] = {}
+    for column in _price_columns(beside):
+        found |= align([price for price in column if price.follows is None], near, free)
+    return found
 
 
 def _order(row: Row) -> None:
@@ -189,9 +205,14 @@ def _in_row(price: PricePiece, text: TextPiece) -> bool:
     return abs(text.y - price.y) <= SAME_ROW * max(text.height, price.height)
 
 
+def _ends_before(text: TextPiece, price: PricePiece) -> bool:
+    """Whether ``text`` ends where the price begins; boxes of the engine may overlap a little, long ones a little more."""
+    overlap = text.x1 - price.x0
+    return overlap <= 0.5 * price.height or (overlap <= 0.8 * price.height and text.x1 - text.x0 >= 3 * overlap)
+
+
 def _nearest_left(price: PricePiece, texts: Sequence[TextPiece]) -> TextPiece | None:
-    slack = 0.5 * price.height
-    left = [text for text in texts if _in_row(price, text) and text.x1 <= price.x0 + slack]
+    left = [text for text in texts if _in_row(price, text) and _ends_before(text, price)]
     # Of two lines that both fit, the one in the same row counts, even if the other reaches further right.
     return max(left, key=lambda text: text.x1 - 4 * abs(text.y - price.y), default=None)
 
