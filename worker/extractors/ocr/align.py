@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from worker.extractors.ocr.item_name import split_name
@@ -37,9 +38,7 @@ def align(
     ``near`` is the text that each price would take for itself, by ``id``.
     """
     prices = sorted(column, key=lambda piece: piece.y)
-    if len(prices) < FEWEST or any(
-        after.y - before.y < 0.5 * after.height for before, after in zip(prices, prices[1:], strict=False)
-    ):
+    if len(prices) < FEWEST or any(after.y - before.y < 0.5 * after.height for before, after in pairwise(prices)):
         return {}
     first = [near[id(price)] for price in prices if id(price) in near]
     edge = _common_left_edge(first)

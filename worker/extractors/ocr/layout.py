@@ -13,6 +13,7 @@ from worker.extractors.ocr.menu import Aside, FoundMenu
 from worker.extractors.ocr.pieces import cut_pieces
 from worker.extractors.ocr.price_repair import repair_prices
 from worker.extractors.ocr.rows import join_rows
+from worker.extractors.ocr.shared_price import share_prices
 from worker.extractors.ocr.straighten import straighten
 from worker.extractors.ocr.style import page_style
 from worker.extractors.ocr.text_line import ReadLine
@@ -37,5 +38,6 @@ def understand(lines: Sequence[ReadLine]) -> Layout:
     blocks = [join_rows(block) for block in read_in_columns([row for row in linked.rows if id(row) not in apart])]
     menu = FoundMenu(asides=asides)
     if blocks:
-        assemble(menu, blocks, linked.side, page_style([row for block in blocks for row in block], blocks))
+        style = page_style([row for block in blocks for row in block], blocks)
+        assemble(menu, [share_prices(block, style) for block in blocks], linked.side, style)
     return Layout(menu, linked)

@@ -15,6 +15,9 @@ from worker.extractors.ocr.wording import reads_like_description
 SAME_ROW = 0.6
 """Two pieces whose middles differ by less than so many heights stand in one row."""
 
+FAR = 2.5
+"""Text so many times as far before a price as the text behind it is another column's."""
+
 
 class Side(Enum):
     """Where a page puts the price, seen from the name."""
@@ -141,7 +144,12 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         ]
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]
-        first = [price for price in column if lefts[id(price)] is None]
+        alone = not any(_has_price_behind(text, prices) for text in close)
+        first = [
+            price
+            for price in column
+            if lefts[id(price)] is None or (alone and _stands_first(price, lefts[id(price)], rights[id(price)]))
+        ]
         leads = (
             len(column) >= 2
             and len(close) >= 0.8 * len(column)
@@ -151,6 +159,18 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         for price in column:
             sides[id(price)] = Side.LEFT if leads else otherwise
     return sides
+
+
+def _has_price_behind(text: TextPiece, prices: Sequence[PricePiece]) -> bool:
+    """Whether any price stands right of the text, in its row or next to it."""
+    return any(price.x0 >= text.x1 and abs(price.y - text.y) <= 1.2 * text.height for price in prices)
+
+
+def _stands_first(price: PricePiece, left: TextPiece | None, right: TextPiece | None) -> bool:
+    """Whether what stands before the price in its row is much further off than what follows it."""
+    if left is None or right is None:
+        return left is None
+    return price.x0 - left.x1 >= FAR * max(right.x0 - price.x1, 0.5 * price.height)
 
 
 def _stands_under(price: PricePiece, text: TextPiece | None) -> bool:
@@ -206,7 +226,7 @@ def _in_row(price: PricePiece, text: TextPiece) -> bool:
 
 
 def _ends_before(text: TextPiece, price: PricePiece) -> bool:
-    """Whether ``text`` ends where the price begins; boxes of the engine may overlap a little, long ones a little more."""
+    """Whether ``text`` ends where the price begins; the engine's boxes overlap a little, long ones a little more."""
     overlap = text.x1 - price.x0
     return overlap <= 0.5 * price.height or (overlap <= 0.8 * price.height and text.x1 - text.x0 >= 3 * overlap)
 

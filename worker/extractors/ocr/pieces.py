@@ -20,7 +20,8 @@ _SIZE_WORDS = """
     ración racion verre bouteille calice bottiglia inch glas flasche kleine große kieliszek butelka mała duża
 """
 _SIZES = frozenset(_SIZE_WORDS.split())
-_BESIDE_SIZES = frozenset("for or and from up to the a x one two three per in pour für para".split())
+_SIZE_LINK_WORDS = "for or and from up to the a x one two three per in pour für para"
+_BESIDE_SIZES = frozenset(_SIZE_LINK_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
