@@ -11,6 +11,7 @@ from worker.extractors.ocr.link import Row, Side
 from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, FoundMenu
 from worker.extractors.ocr.pieces import is_size
 from worker.extractors.ocr.rows import NEAR
+from worker.extractors.ocr.sizes import SAME_LEVEL, size_headings
 from worker.extractors.ocr.style import PageStyle, is_set_under
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
@@ -41,6 +42,7 @@ class _Walk:
         priced = [row for row in rows if row.price_pieces]
         reference = priced or rows
         left, right = min(row.x0 for row in reference), max(row.x1 for row in reference)
+        self._size_levels = [heading.y for heading in size_headings(rows)]
         self._last: FoundItem | None = None
         self._last_y: float | None = None
         pending: list[Row] = []
@@ -91,6 +93,7 @@ class _Walk:
                 None if item_row is None else len(pending) - index,
                 left,
                 right,
+                any(abs(row.y - y) <= SAME_LEVEL * row.height for y in self._size_levels),
             )
             ratings.append(header_rating(row, self._style, around))
         return ratings

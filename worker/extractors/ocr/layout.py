@@ -14,6 +14,7 @@ from worker.extractors.ocr.pieces import cut_pieces
 from worker.extractors.ocr.price_repair import repair_prices
 from worker.extractors.ocr.rows import join_rows
 from worker.extractors.ocr.shared_price import share_prices
+from worker.extractors.ocr.sizes import label_prices
 from worker.extractors.ocr.straighten import straighten
 from worker.extractors.ocr.style import page_style
 from worker.extractors.ocr.text_line import ReadLine
@@ -32,6 +33,7 @@ def understand(lines: Sequence[ReadLine]) -> Layout:
     linked = link_prices(repair_prices(cut_pieces(straighten(lines))))
     if not linked.rows:
         return Layout(FoundMenu(), linked)
+    label_prices(linked.rows)
     # Furniture runs across columns and names sums that are no prices of dishes, so it goes first.
     asides = [Aside(row, kind) for row in linked.rows if (kind := furniture_kind(row.text)) is not None]
     apart = {id(aside.row) for aside in asides}
