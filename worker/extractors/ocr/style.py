@@ -54,7 +54,14 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
     ]
     larger_above = len(under) >= 0.5 * len(priced)
     step = sorted(steps)[len(steps) // 3] if steps else 1.3 * name_height
-    return PageStyle(name_height, median(row.height for row in rows), capitals, step, len(described) >= 0.4 * len(priced), larger_above)
+    return PageStyle(
+        name_height,
+        median(row.height for row in rows),
+        capitals,
+        step,
+        len(described) >= 0.4 * len(priced),
+        larger_above,
+    )
 
 
 def is_set_under(row: Row, above: Row) -> bool:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 
 _SECTIONS = """
-    starters? appeti[sz]ers? small\\s+plates mains? main\\s+courses? courses? meals? entr[ée]es? dish(?:es)? desserts? sweets? puddings?
-    drinks? beverages? soft\\s+drinks hot\\s+drinks cold\\s+drinks cocktails? mocktails? beers? wines? coffees? teas? juices?
-    smoothies spirits sodas? soups? salads? sandwich(?:es)? burgers? pizzas? pastas? sides? side\\s+(?:dishes|orders) breakfast brunch
-    lunch dinner kids? children seafood fish meats? poultry grill specials? specialt(?:y|ies) favou?rites extras? add-?\\s?ons?
-    toppings noodles rice curr(?:y|ies) tacos wraps bowls snacks platters? rolls sushi combos? whiske?y shakes? milkshakes? omelett?es?
-    menu bakery pastr(?:y|ies) vegetarian vegan steaks?
-    plats? hors\\s+d[’']œuvres boissons vins fromages viandes poissons salades potages soupes formules? accompagnements
-    antipasti primi secondi contorni dolci bevande vini insalate carne pesce zuppe panini bibite birre
-    entradas? entrantes tapas raciones bebidas vinos? cervezas carnes? pescados? ensaladas? sopas? bocadillos postres?
-    platos? principales arroces mariscos verduras guarniciones refrescos carta
-    vorspeisen hauptgerichte hauptspeisen nachspeisen nachtisch desserts getränke suppen salate beilagen fleischgerichte
-    fischgerichte nudelgerichte weine biere alkoholfreie kalte warme kinderkarte speisen
-    sobremesas peixes? pratos? entradas acompanhamentos massas cafés?
-    przystawki zupy dania główne desery napoje sałatki dodatki ryby mięsa makarony pierogi kawa herbata piwo wino alkohole
-    voorgerechten hoofdgerechten nagerechten bijgerechten dranken soepen
-    forretter hovedretter desserter drikke förrätter huvudrätter efterrätter drycker
-    başlangıçlar çorbalar ana\\s+yemekler salatalar tatlılar içecekler předkrmy polévky hlavní jídla dezerty nápoje přílohy
+    starters? appeti[sz]ers? small\\s+plates mains? main\\s+courses? courses? meals? entr[ée]es? dish(?:es)?
+    desserts? sweets? puddings? drinks? beverages? soft\\s+drinks hot\\s+drinks cold\\s+drinks cocktails?
+    mocktails? beers? wines? coffees? teas? juices? smoothies spirits sodas? soups? salads? sandwich(?:es)?
+    burgers? pizzas? pastas? sides? side\\s+(?:dishes|orders) breakfast brunch lunch dinner kids? children
+    seafood fish meats? poultry grill specials? specialt(?:y|ies) favou?rites extras? add-?\\s?ons? toppings
+    noodles rice curr(?:y|ies) tacos wraps bowls snacks platters? rolls sushi combos? whiske?y shakes?
+    milkshakes? omelett?es? menu bakery pastr(?:y|ies) vegetarian vegan steaks? plats? hors\\s+d[’']œuvres
+    boissons vins fromages viandes poissons salades potages soupes formules? accompagnements antipasti primi
+    secondi contorni dolci bevande vini insalate carne pesce zuppe panini bibite birre entradas? entrantes tapas
+    raciones bebidas vinos? cervezas carnes? pescados? ensaladas? sopas? bocadillos postres? platos? principales
+    arroces mariscos verduras guarniciones refrescos carta vorspeisen hauptgerichte hauptspeisen nachspeisen
+    nachtisch desserts getränke suppen salate beilagen fleischgerichte fischgerichte nudelgerichte weine biere
+    alkoholfreie kalte warme kinderkarte speisen sobremesas peixes? pratos? entradas acompanhamentos massas
+    cafés? przystawki zupy dania główne desery napoje sałatki dodatki ryby mięsa makarony pierogi kawa herbata
+    piwo wino alkohole voorgerechten hoofdgerechten nagerechten bijgerechten dranken soepen forretter
+    hovedretter desserter drikke förrätter huvudrätter efterrätter drycker başlangıçlar çorbalar ana\\s+yemekler
+    salatalar tatlılar içecekler předkrmy polévky hlavní jídla dezerty nápoje přílohy
 """
 _SECTION = "|".join(_SECTIONS.split())
 _HEADINGS = re.compile(rf"\b(?:{_SECTION})\b", re.IGNORECASE)
