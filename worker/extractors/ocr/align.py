@@ -42,7 +42,7 @@ def align(
         return {}
     first = [near[id(price)] for price in prices if id(price) in near]
     edge = _common_left_edge(first)
-    if edge is None or len(first) < 0.8 * len(prices):
+    if edge is None or len(first) < 0.4 * len(prices):
         return {}
     left, right = edge, min(price.x0 for price in prices)
     span = REACH * max(price.height for price in prices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from worker.extractors.ocr.extras import Extra, extra_in
 from worker.extractors.ocr.headers import THRESHOLD, Surroundings, header_rating
 from worker.extractors.ocr.item_name import split_name
 from worker.extractors.ocr.link import Row, Side
@@ -62,6 +63,8 @@ class _Walk:
     def _surcharge(self, row: Row) -> None:
         if self._last is not None and len(self._last.description) + len(row.text) < 400:
             self._last.description = _joined(self._last.description, f"{row.text} {_amount(row)}")
+            if (extra := extra_in(row.text, row.prices[0].value)) is not None:
+                self._last.extras.append(extra)
         else:
             self.menu.asides.append(Aside(row, "surcharge"))
 
@@ -130,6 +133,7 @@ class _Walk:
             if contiguous and self._last is not None and not self._is_unpriced_name(row):
                 self._last.description = _joined(self._last.description, row.text)
                 self._last.description_lines.append(row)
+                self._last.extras += _offered(row)
                 y = row.y
             elif self._last is not None and self._is_unpriced_name(row):
                 category = self.menu.categories[-1].name if self.menu.categories else None
@@ -180,6 +184,7 @@ class _Walk:
             self.menu.doubts.append(Doubt(row, "A price stands here, but no readable name.", None))
             return
         item = FoundItem(name, description, row, certainty)
+        item.extras += [extra for line in (*before, row) for extra in _offered(line)]
         self.menu.categories[-1].items.append(item)
         self._last = item
 
@@ -208,6 +213,10 @@ def _alike(row: Row, other: Row, style: PageStyle) -> bool:
 
 def _joined(first: str, second: str) -> str:
     return f"{first} {second}".strip()
+
+
+def _offered(row: Row) -> list[Extra]:
+    return [extra for text in row.texts for extra in text.extras]
 
 
 def _amount(row: Row) -> str:

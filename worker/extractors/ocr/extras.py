@@ -39,9 +39,15 @@ def extras_in(text: str, prices: Sequence[Price]) -> tuple[Extra, ...]:
     """What ``text`` offers for each of ``prices``; a price without a name before it offers nothing."""
     extras, start = [], 0
     for price in prices:
-        name = _BETWEEN.split(text[start : price.start].rstrip(" +/|;,•·.:-–—("))[-1]
-        name = _OFFER.split(name)[-1].strip(" +:.-–—*")
-        if re.search(r"[^\W\d_]{2}", name):
-            extras.append(Extra(name, price.value))
+        extra = extra_in(text[start : price.start], price.value)
+        if extra is not None:
+            extras.append(extra)
         start = price.end
     return tuple(extras)
+
+
+def extra_in(text: str, price: float | None) -> Extra | None:
+    """The extra that ``text`` offers at its end for ``price``; ``None`` where it names nothing."""
+    last = _BETWEEN.split(text.rstrip(" +/|;,•·.:-–—("))[-1]
+    name = _OFFER.split(last)[-1].strip(" +:.-–—*")
+    return Extra(name, price) if re.search(r"[^\W\d_]{2}", name) else None

@@ -92,7 +92,8 @@ def link_prices(pieces: Sequence[Piece]) -> Linked:
     orphans = []
     for price in sorted(prices, key=lambda piece: (piece.y, piece.x0)):
         choice = _choose(price, texts, rows, sides[id(price)])
-        if choice is not None and (name := aligned.get(id(price))) is not None and name is not choice[0]:
+        name = aligned.get(id(price))
+        if name is not None and (choice is None or name is not choice[0]):
             choice = name, max(0.6, 0.9 - 0.3 * abs(name.y - price.y) / price.height)
         if choice is not None:
             row, certainty = rows[id(choice[0])], choice[1]
@@ -130,11 +131,13 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
     """For each price, by ``id``, the side that the prices printed in one column with it mostly stand on."""
     lefts = {id(price): price.follows or _nearest_left(price, texts) for price in prices}
     rights = {id(price): price.precedes or _nearest_right(price, texts) for price in prices}
-    priced = {id(text) for text in lefts.values() if text is not None}
+    before = {price_id: text for price_id, text in lefts.items() if text is not None}
     under = [price for price in prices if price.follows is None and _stands_under(price, _above(price, texts))]
     otherwise = Side.BELOW if len(under) >= 0.6 * len(prices) else Side.RIGHT
     sides: dict[int, Side] = {}
-    for column in _price_columns(prices):
+    # From the right: a list whose prices lead leaves the names before it to the list on its left.
+    for column in reversed(_price_columns(prices)):
+        priced = {id(text) for text in before.values()}
         close = [
             right
             for price in column
@@ -144,7 +147,8 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         ]
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]
-        alone = not any(_has_price_behind(text, prices) for text in close)
+        others = [price for price in prices if sides.get(id(price)) is not Side.LEFT]
+        alone = not any(_has_price_behind(text, others) for text in close)
         first = [
             price
             for price in column
@@ -158,6 +162,8 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         )
         for price in column:
             sides[id(price)] = Side.LEFT if leads else otherwise
+            if leads:
+                before.pop(id(price), None)
     return sides
 
 

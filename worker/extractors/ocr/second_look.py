@@ -73,8 +73,8 @@ def look_again(linked: Linked, page: Levelling, read: ReadPlaces) -> list[ReadLi
     places = places_without_price(linked)
     corners = [place.corners(page) for place in places]
     found = []
-    for place, where, (text, score) in zip(places, corners, read(corners) if corners else [], strict=True):
-        text = text.strip(" .·:-_")
+    for place, where, (seen, score) in zip(places, corners, read(corners) if corners else [], strict=True):
+        text = seen.strip(" .·:-_")
         if score >= SUREST_AT_LEAST and _is_price_like(text, place.evidence):
             centres = tuple((index + 0.5) / len(text) for index in range(len(text)))
             found.append(ReadLine(text, score, where, centres, (score,) * len(text)))

@@ -18,7 +18,7 @@ def size_headings(rows: Sequence[Row]) -> list[TextPiece]:
 
 
 def label_prices(rows: Sequence[Row]) -> None:
-    """Give the prices that say no size that of the heading over them, where at least two headings stand side by side."""
+    """Give prices without a size that of the heading over them, where at least two headings stand side by side."""
     headings = size_headings(rows)
     columns = [
         heading for heading in headings if any(other is not heading and _level(other, heading) for other in headings)
