@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from worker.extractors.ocr.extras import Extra, extra_in
 from worker.extractors.ocr.headers import THRESHOLD, Surroundings, header_rating
 from worker.extractors.ocr.item_name import split_name
 from worker.extractors.ocr.link import Row, Side
 from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, FoundMenu
 from worker.extractors.ocr.pieces import is_size
 from worker.extractors.ocr.rows import NEAR
+from worker.extractors.ocr.sizes import SAME_LEVEL, size_headings
 from worker.extractors.ocr.style import PageStyle, is_set_under
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
@@ -41,6 +43,7 @@ class _Walk:
         priced = [row for row in rows if row.price_pieces]
         reference = priced or rows
         left, right = min(row.x0 for row in reference), max(row.x1 for row in reference)
+        self._size_levels = [heading.y for heading in size_headings(rows)]
         self._last: FoundItem | None = None
         self._last_y: float | None = None
         pending: list[Row] = []
@@ -60,6 +63,8 @@ class _Walk:
     def _surcharge(self, row: Row) -> None:
         if self._last is not None and len(self._last.description) + len(row.text) < 400:
             self._last.description = _joined(self._last.description, f"{row.text} {_amount(row)}")
+            if (extra := extra_in(row.text, row.prices[0].value)) is not None:
+                self._last.extras.append(extra)
         else:
             self.menu.asides.append(Aside(row, "surcharge"))
 
@@ -91,6 +96,7 @@ class _Walk:
                 None if item_row is None else len(pending) - index,
                 left,
                 right,
+                any(abs(row.y - y) <= SAME_LEVEL * row.height for y in self._size_levels),
             )
             ratings.append(header_rating(row, self._style, around))
         return ratings
@@ -127,6 +133,7 @@ class _Walk:
             if contiguous and self._last is not None and not self._is_unpriced_name(row):
                 self._last.description = _joined(self._last.description, row.text)
                 self._last.description_lines.append(row)
+                self._last.extras += _offered(row)
                 y = row.y
             elif self._last is not None and self._is_unpriced_name(row):
                 category = self.menu.categories[-1].name if self.menu.categories else None
@@ -177,6 +184,7 @@ class _Walk:
             self.menu.doubts.append(Doubt(row, "A price stands here, but no readable name.", None))
             return
         item = FoundItem(name, description, row, certainty)
+        item.extras += [extra for line in (*before, row) for extra in _offered(line)]
         self.menu.categories[-1].items.append(item)
         self._last = item
 
@@ -205,6 +213,10 @@ def _alike(row: Row, other: Row, style: PageStyle) -> bool:
 
 def _joined(first: str, second: str) -> str:
     return f"{first} {second}".strip()
+
+
+def _offered(row: Row) -> list[Extra]:
+    return [extra for text in row.texts for extra in text.extras]
 
 
 def _amount(row: Row) -> str:

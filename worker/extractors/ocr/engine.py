@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import cv2
+import numpy as np
+
 from worker.extractors.ocr.picture import Picture, Pixels
 from worker.extractors.ocr.text_line import Point, ReadLine
 
@@ -67,6 +70,22 @@ def read_lines(picture: Picture, progress: Callable[[float], None]) -> list[Read
         lines.extend(_recognise(reader, batch))
         progress(min(1.0, (start + len(batch)) / len(found)))
     return lines
+
+
+def read_places(picture: Picture, places: Sequence[Sequence[Point]]) -> list[tuple[str, float]]:
+    """What stands between the given corners, clockwise from the top left of each place: text and score 0..1."""
+    crops = [_cut_out(picture, corners) for corners in places]
+    read = engine().recognize_txt(crops)
+    return [(text, float(score)) for text, score in zip(read.txts, read.scores, strict=True)]
+
+
+def _cut_out(picture: Picture, corners: Sequence[Point]) -> Pixels:
+    top_left, top_right, _, bottom_left = corners
+    width, height = (max(4, round(math.dist(top_left, other))) for other in (top_right, bottom_left))
+    upright = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float32)
+    turn = cv2.getPerspectiveTransform(np.array(corners, dtype=np.float32), upright)
+    cut = cv2.warpPerspective(picture.pixels, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return cut.astype(np.uint8, copy=False)
 
 
 def _recognise(reader: Any, batch: Sequence[tuple[Pixels, Any]]) -> Iterator[ReadLine]:

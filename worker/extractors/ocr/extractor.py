@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobqueue.extraction import ExtractionOutcome, ImageInput, PermanentExtractionError, ProgressReport
-from worker.extractors.ocr.engine import read_lines
+from worker.extractors.ocr.engine import read_lines, read_places
 from worker.extractors.ocr.layout import understand
 from worker.extractors.ocr.leaders import erase_leaders
 from worker.extractors.ocr.picture import decode_picture
@@ -37,7 +37,7 @@ class OcrExtractor:
         lines = read_lines(picture, lambda fraction: report("recognising", fraction))
         report("recognising", 1.0)
         report("structuring", 0.0)
-        layout = understand(lines)
+        layout = understand(lines, lambda places: read_places(picture, places))
         result, confidence = build_result(layout.menu, layout.linked, schema_version)
         report("structuring", 1.0)
         if not result["menu"]["categories"]:

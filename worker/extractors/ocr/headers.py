@@ -24,6 +24,8 @@ class Surroundings:
     names_left: float
     names_right: float
     """Where the names begin and where the prices end in this column."""
+    sizes_beside: bool = False
+    """Whether headings of a column of sizes stand in the same line."""
 
 
 def header_rating(row: Row, style: PageStyle, around: Surroundings) -> float:
@@ -47,6 +49,8 @@ def header_rating(row: Row, style: PageStyle, around: Surroundings) -> float:
         rating += 0.6
     if names_a_section(text):
         rating += 1.1
+    if around.sizes_beside:
+        rating += 1.5
     return rating + _text_rating(text, words) + _place_rating(row, style, around)
 
 

@@ -26,6 +26,8 @@ def _at_end_of_capitals(text: str) -> tuple[str, str]:
     count = 0
     while count < len(words) and (is_capitals(words[count]) or not any(c.islower() for c in words[count])):
         count += 1
+    while count and not any(character.isalpha() for character in words[count - 1]):
+        count -= 1  # a dash or a number belongs to what follows
     rest = words[count:]
     if count == 0 or len(rest) < 2 or not is_capitals(" ".join(words[:count])):
         return text, ""
@@ -39,7 +41,9 @@ def _at_dash(text: str) -> tuple[str, str]:
     if not found:
         return text, ""
     name, rest = text[: found.start()], text[found.end() :]
-    describes = "," in rest or rest[:1].islower() or len(rest.split()) >= 4
+    words = rest.split()
+    describes = "," in rest or any(word.isalpha() and word.islower() for word in words) or len(words) >= 4
+    describes = describes or (is_capitals(name) and not is_capitals(rest) and rest[:1].isupper())
     if not describes or len(name.split()) > 6 or not re.search(r"\w{3}", name):
         return text, ""
     return _clean(name), _clean(rest)

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from worker.extractors.ocr.align import align
 from worker.extractors.ocr.pieces import Piece, PricePiece, TextPiece
 from worker.extractors.ocr.prices import Price
 from worker.extractors.ocr.wording import reads_like_description
 
 SAME_ROW = 0.6
 """Two pieces whose middles differ by less than so many heights stand in one row."""
+
+FAR = 2.5
+"""Text so many times as far before a price as the text behind it is another column's."""
 
 
 class Side(Enum):
@@ -83,10 +87,14 @@ def link_prices(pieces: Sequence[Piece]) -> Linked:
     prices = [piece for piece in pieces if isinstance(piece, PricePiece)]
     sides = vote_sides(texts, prices)
     rows = {id(text): Row([text]) for text in texts}
+    aligned = _aligned(texts, prices, sides)
     linked: list[tuple[PricePiece, Row]] = []
     orphans = []
     for price in sorted(prices, key=lambda piece: (piece.y, piece.x0)):
         choice = _choose(price, texts, rows, sides[id(price)])
+        name = aligned.get(id(price))
+        if name is not None and (choice is None or name is not choice[0]):
+            choice = name, max(0.6, 0.9 - 0.3 * abs(name.y - price.y) / price.height)
         if choice is not None:
             row, certainty = rows[id(choice[0])], choice[1]
         elif (further := _row_above(price, linked)) is not None:
@@ -102,6 +110,18 @@ def link_prices(pieces: Sequence[Piece]) -> Linked:
     return Linked(list(rows.values()), orphans, Counter(sides.values()).most_common(1)[0][0] if sides else Side.RIGHT)
 
 
+def _aligned(texts: Sequence[TextPiece], prices: Sequence[PricePiece], sides: dict[int, Side]) -> dict[int, TextPiece]:
+    """What the prices' columns as a whole say about their names, by the price's ``id``."""
+    beside = [price for price in prices if sides[id(price)] is Side.RIGHT]
+    near = {id(price): text for price in beside if (text := price.follows or _nearest_left(price, texts)) is not None}
+    own = {id(price.follows) for price in beside if price.follows is not None}
+    free = [text for text in texts if id(text) not in own]
+    found: dict[int, TextPiece] = {}
+    for column in _price_columns(beside):
+        found |= align([price for price in column if price.follows is None], near, free)
+    return found
+
+
 def _order(row: Row) -> None:
     """Prices of the row itself from left to right, then those on lines of their own below it."""
     row.price_pieces.sort(key=lambda piece: (piece.y - row.y > SAME_ROW * piece.height, piece.x0))
@@ -111,11 +131,13 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
     """For each price, by ``id``, the side that the prices printed in one column with it mostly stand on."""
     lefts = {id(price): price.follows or _nearest_left(price, texts) for price in prices}
     rights = {id(price): price.precedes or _nearest_right(price, texts) for price in prices}
-    priced = {id(text) for text in lefts.values() if text is not None}
+    before = {price_id: text for price_id, text in lefts.items() if text is not None}
     under = [price for price in prices if price.follows is None and _stands_under(price, _above(price, texts))]
     otherwise = Side.BELOW if len(under) >= 0.6 * len(prices) else Side.RIGHT
     sides: dict[int, Side] = {}
-    for column in _price_columns(prices):
+    # From the right: a list whose prices lead leaves the names before it to the list on its left.
+    for column in reversed(_price_columns(prices)):
+        priced = {id(text) for text in before.values()}
         close = [
             right
             for price in column
@@ -125,7 +147,13 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         ]
         # To the right of a column of prices stand either its own names or the next column's, which have prices.
         own = [text for text in close if id(text) not in priced]
-        first = [price for price in column if lefts[id(price)] is None]
+        others = [price for price in prices if sides.get(id(price)) is not Side.LEFT]
+        alone = not any(_has_price_behind(text, others) for text in close)
+        first = [
+            price
+            for price in column
+            if lefts[id(price)] is None or (alone and _stands_first(price, lefts[id(price)], rights[id(price)]))
+        ]
         leads = (
             len(column) >= 2
             and len(close) >= 0.8 * len(column)
@@ -134,7 +162,21 @@ def vote_sides(texts: Sequence[TextPiece], prices: Sequence[PricePiece]) -> dict
         )
         for price in column:
             sides[id(price)] = Side.LEFT if leads else otherwise
+            if leads:
+                before.pop(id(price), None)
     return sides
+
+
+def _has_price_behind(text: TextPiece, prices: Sequence[PricePiece]) -> bool:
+    """Whether any price stands right of the text, in its row or next to it."""
+    return any(price.x0 >= text.x1 and abs(price.y - text.y) <= 1.2 * text.height for price in prices)
+
+
+def _stands_first(price: PricePiece, left: TextPiece | None, right: TextPiece | None) -> bool:
+    """Whether what stands before the price in its row is much further off than what follows it."""
+    if left is None or right is None:
+        return left is None
+    return price.x0 - left.x1 >= FAR * max(right.x0 - price.x1, 0.5 * price.height)
 
 
 def _stands_under(price: PricePiece, text: TextPiece | None) -> bool:
@@ -189,9 +231,14 @@ def _in_row(price: PricePiece, text: TextPiece) -> bool:
     return abs(text.y - price.y) <= SAME_ROW * max(text.height, price.height)
 
 
+def _ends_before(text: TextPiece, price: PricePiece) -> bool:
+    """Whether ``text`` ends where the price begins; the engine's boxes overlap a little, long ones a little more."""
+    overlap = text.x1 - price.x0
+    return overlap <= 0.5 * price.height or (overlap <= 0.8 * price.height and text.x1 - text.x0 >= 3 * overlap)
+
+
 def _nearest_left(price: PricePiece, texts: Sequence[TextPiece]) -> TextPiece | None:
-    slack = 0.5 * price.height
-    left = [text for text in texts if _in_row(price, text) and text.x1 <= price.x0 + slack]
+    left = [text for text in texts if _in_row(price, text) and _ends_before(text, price)]
     # Of two lines that both fit, the one in the same row counts, even if the other reaches further right.
     return max(left, key=lambda text: text.x1 - 4 * abs(text.y - price.y), default=None)
 

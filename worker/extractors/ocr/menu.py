@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worker.extractors.ocr.extras import Extra
 from worker.extractors.ocr.link import Row
 
 
@@ -16,6 +17,8 @@ class FoundItem:
     row: Row
     certainty: float
     description_lines: list[Row] = field(default_factory=list)
+    extras: list[Extra] = field(default_factory=list)
+    """What can be added to it for a surcharge."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from worker.extractors.ocr.extras import Extra, extras_in, offers_extras
 from worker.extractors.ocr.prices import Evidence, Price, find_prices
 from worker.extractors.ocr.text_line import Line, Word
 
@@ -14,11 +15,13 @@ WIDE_GAP = 2.4
 _LEADER = re.compile(r"^(?:[.·…•_‥⋯~*=:,'`]+|[-–—.·_]{2,})$")
 _SIZE_WORDS = """
     sm s m l xl med lg small medium large regular reg half full glass gls bottle btl cup bowl pint single double triple
-    each ea per person persons pp for or and from up to the a x kg lb pc pcs piece pieces oz ml cl dozen doz slice whole
-    one two tall short shot pot carafe jug can draft draught petit grand klein groß gross copa botella jarra caña media
-    ración racion verre bouteille calice bottiglia
+    each ea person persons people pp kg lb pc pcs piece pieces oz ml cl dozen doz slice whole size serves serving
+    tall short shot pot carafe jug can draft draught petit grand klein groß gross copa botella jarra caña media
+    ración racion verre bouteille calice bottiglia inch glas flasche kleine große kieliszek butelka mała duża
 """
 _SIZES = frozenset(_SIZE_WORDS.split())
+_SIZE_LINK_WORDS = "for or and from up to the a x one two three per in pour für para"
+_BESIDE_SIZES = frozenset(_SIZE_LINK_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +34,8 @@ class TextPiece:
     y: float
     height: float
     score: float
+    extras: tuple[Extra, ...] = ()
+    """What the text offers to be added, for surcharges that it names itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,13 +156,16 @@ def _cut_line(part: Line, prices: Sequence[Price]) -> list[Piece]:
     if not prices:
         text = _text_piece(part, 0, len(part.text))
         return [text] if text else []
+    if offers_extras(part.text, prices):
+        whole = _text_piece(part, 0, len(part.text))
+        return [replace(whole, extras=extras_in(part.text, prices))] if whole else []
     texts = [
         _text_piece(part, start, end)
         for start, end in zip(
             [0, *(price.end for price in prices)], [*(price.start for price in prices), len(part.text)], strict=True
         )
     ]
-    labels = [text.text if text and is_size(text.text) else "" for text in texts]
+    labels = [text.text if text and _is_label(text.text) else "" for text in texts]
     names = [None if label else text for text, label in zip(texts, labels, strict=True)]
     pieces: list[Piece] = []
     run: list[tuple[Price, str]] = []
@@ -180,9 +188,17 @@ def _cut_line(part: Line, prices: Sequence[Price]) -> list[Piece]:
 
 
 def is_size(text: str) -> bool:
-    """Whether ``text`` names nothing but sizes or quantities: ``Sm.``, ``per person``, ``250 ml``."""
-    words = re.findall(r"[^\W\d_]+", text.casefold())
-    return bool(re.search(r"\w", text)) and all(word in _SIZES for word in words)
+    """Whether ``text`` names sizes or quantities and nothing else: ``Sm.``, ``per person``, ``250 ml``."""
+    return _is_label(text) and any(word in _SIZES for word in _letters(text))
+
+
+def _is_label(text: str) -> bool:
+    """Whether ``text`` between prices only says what they are for: a size, ``3 for``, a number."""
+    return bool(re.search(r"\w", text)) and all(word in _SIZES or word in _BESIDE_SIZES for word in _letters(text))
+
+
+def _letters(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.casefold())
 
 
 def _text_piece(part: Line, start: int, end: int) -> TextPiece | None:

@@ -77,6 +77,11 @@ _OPENING = re.compile(
 _MISREAD = re.compile(
     r"(?<![^\W_])(?P<mark>[$€£]\s?|[Ss](?=\d))?(?P<whole>[\dOoIl|SBZ]{1,3})(?P<point>\s?[.,]\s?)(?P<part>[\dOoIl|SBZ]{2})(?![^\W_])"
 )
+# Before a bare whole number: it says how many, not how much.
+_COUNTS = re.compile(
+    r"\b(?:serves|for|feeds|pour|für|para|choice\s+of|choose(?:\s+any)?|any|pick|table|party\s+of|page|n[or]\.?|nº)\s*$",
+    re.IGNORECASE,
+)
 _DIGITS = str.maketrans("OoIl|SBZ", "00111582")
 
 
@@ -123,7 +128,7 @@ def _price(match: re.Match[str], original: str, mended: str) -> Price | None:
         evidence = Evidence.DECIMAL
     else:
         evidence = Evidence.WHOLE
-        if _is_part_of_a_word(mended, *match.span("number")):
+        if _is_part_of_a_word(mended, *match.span("number")) or _COUNTS.search(mended[: match.start("number")]):
             return None
     start, end = match.span()
     repaired = original[start:end] != mended[start:end]
@@ -145,6 +150,12 @@ def _has_cents(number: str) -> bool:
 
 def _is_part_of_a_word(text: str, start: int, end: int) -> bool:
     before, after = text[:start][-1:], text[end:][:1]
+    if (
+        re.fullmatch(r"\d{1,3}[.,]\d", text[start:end])
+        and not text[end:].strip()
+        and re.search(r"[a-z]{3}$", text[:start])
+    ):
+        return False  # nothing but a price is written with one decimal behind a word, even if the space was lost
     if before == "(" and after == ")":  # a count: wings (6)
         return True
     if "/" in (before, after):  # 8/15 are two sizes, and/8 is not a price

@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.extractors.ocr.confidence import category_confidence, item_confidence, overall_confidence, page_regularity
 from worker.extractors.ocr.currency import page_currency
+from worker.extractors.ocr.extras import Extra
 from worker.extractors.ocr.link import Linked, Row
 from worker.extractors.ocr.menu import FoundItem, FoundMenu
 
@@ -76,7 +77,17 @@ def _item(item: FoundItem, confidence: float, schema_version: str) -> dict[str, 
             ({"size": label} if label else {}) | {"price": price.value, "confidence": confidence}
             for price, label in prices
         ]
+    if schema_version == "stage2" and item.extras:
+        found["modifierGroups"] = [_extras(item.extras)]
     return found
+
+
+def _extras(extras: Sequence[Extra]) -> dict[str, Any]:
+    options = [
+        {"name": extra.name[:LONGEST_NAME]} | ({"priceDelta": extra.price} if extra.price is not None else {})
+        for extra in extras
+    ]
+    return {"name": "Extras", "type": "multi", "required": False, "options": options}
 
 
 def _uncertain(text: str, reason: str, confidence: float, category: str | None) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.extractors.ocr.text_line import Line, ReadLine, Word
+from worker.extractors.ocr.text_line import Line, Point, ReadLine, Word
 
 WIDE = 3.0
 """A line at least so many times as long as it is high says where the page's rows run."""
@@ -18,15 +19,52 @@ STEPS = 16
 _Floats = npt.NDArray[np.float64]
 
 
-def straighten(read: Sequence[ReadLine]) -> list[Line]:
-    """The lines with level coordinates, from top to bottom. Lines that run up or down the page are left out."""
+@dataclass(frozen=True, slots=True)
+class Levelling:
+    """How places in the picture and level places belong together: the page's slopes, and the tilt as a whole."""
+
+    slopes: _Floats
+    reference: float
+    tilt: float
+
+    def level_x(self, x: float, y: float) -> float:
+        return x * math.cos(self.tilt) + y * math.sin(self.tilt)
+
+    def level_y(self, x: float, y: float) -> float:
+        """The height at which the row through (x, y) crosses the page's middle."""
+        return self._follow(x, y, self.reference)
+
+    def in_picture(self, level_x: float, level_y: float) -> Point:
+        """The place in the picture that becomes the given level place."""
+        x, y = level_x, level_y
+        for _ in range(4):
+            x = (level_x - y * math.sin(self.tilt)) / math.cos(self.tilt)
+            y = self._follow(self.reference, level_y, x)
+        return x, y
+
+    def _follow(self, x: float, y: float, end: float) -> float:
+        step = (end - x) / STEPS
+        for _ in range(STEPS):
+            y += step * _slope_at(self.slopes, x, y)
+            x += step
+        return y
+
+
+def levelling(read: Sequence[ReadLine]) -> Levelling:
+    """How the page lies in the picture, from the lines that run across it."""
     level = [line for line in read if _is_level(line)]
     if not level:
-        return []
+        return Levelling(np.zeros(3), 0.0, 0.0)
     slopes = _slope_field(level)
     reference = float(np.mean([_middle(line)[0] for line in level]))
     tilt = math.atan(float(np.mean([_slope_at(slopes, *_middle(line)) for line in level])))
-    lines = [_level_line(line, slopes, reference, tilt) for line in level]
+    return Levelling(slopes, reference, tilt)
+
+
+def straighten(read: Sequence[ReadLine], page: Levelling | None = None) -> list[Line]:
+    """The lines with level coordinates, from top to bottom. Lines that run up or down the page are left out."""
+    page = page or levelling(read)
+    lines = [_level_line(line, page) for line in read if _is_level(line)]
     return sorted(lines, key=lambda line: (line.y, line.x0))
 
 
@@ -81,26 +119,14 @@ def _slope_at(slopes: _Floats, x: float, y: float) -> float:
     return float(slopes[0] + slopes[1] * x + slopes[2] * y)
 
 
-def _level_y(slopes: _Floats, x: float, y: float, reference: float) -> float:
-    """The height at which the row through (x, y) crosses the page's middle."""
-    step = (reference - x) / STEPS
-    for _ in range(STEPS):
-        y += step * _slope_at(slopes, x, y)
-        x += step
-    return y
-
-
-def _level_line(line: ReadLine, slopes: _Floats, reference: float, tilt: float) -> Line:
+def _level_line(line: ReadLine, page: Levelling) -> Line:
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = line.corners
     left, right = ((x0 + x3) / 2, (y0 + y3) / 2), ((x1 + x2) / 2, (y1 + y2) / 2)
 
     def level_x(share: float) -> float:
-        x, y = left[0] + share * (right[0] - left[0]), left[1] + share * (right[1] - left[1])
-        return x * math.cos(tilt) + y * math.sin(tilt)
+        return page.level_x(left[0] + share * (right[0] - left[0]), left[1] + share * (right[1] - left[1]))
 
-    middle_x, middle_y = _middle(line)
-    y = _level_y(slopes, middle_x, middle_y, reference)
-    return Line(tuple(_words(line, level_x)), y, _size(line)[1])
+    return Line(tuple(_words(line, level_x)), page.level_y(*_middle(line)), _size(line)[1])
 
 
 def _words(line: ReadLine, level_x: Callable[[float], float]) -> Iterator[Word]:

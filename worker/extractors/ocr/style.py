@@ -46,10 +46,22 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
         for above, row in pairwise(block)
         if row.price_pieces and not above.price_pieces and is_set_under(row, above)
     ]
-    described = sum(reads_like_description(row.text) for row in priced) >= 0.4 * len(priced)
+    described = [
+        row
+        for block in blocks
+        for above, row in pairwise(block)
+        if row.price_pieces and not above.price_pieces and reads_like_description(row.text)
+    ]
     larger_above = len(under) >= 0.5 * len(priced)
     step = sorted(steps)[len(steps) // 3] if steps else 1.3 * name_height
-    return PageStyle(name_height, median(row.height for row in rows), capitals, step, described, larger_above)
+    return PageStyle(
+        name_height,
+        median(row.height for row in rows),
+        capitals,
+        step,
+        len(described) >= 0.4 * len(priced),
+        larger_above,
+    )
 
 
 def is_set_under(row: Row, above: Row) -> bool:

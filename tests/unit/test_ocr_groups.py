@@ -1,0 +1,98 @@
+"""One price for several dishes, headings of sizes, and extras offered inside a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.ocr_page import listing, read, read_right
+from tests.unit.test_ocr_menu import dishes, result_of
+from worker.extractors.ocr.extras import extras_in, offers_extras
+from worker.extractors.ocr.prices import find_prices
+from worker.extractors.ocr.text_line import ReadLine
+from worker.extractors.ocr.wording import names_only_a_section
+
+
+def priced_heading(*names: str) -> list[ReadLine]:
+    page = [read("LUNCH DISHES", 50, 100, height=32), read_right("£6.50", 600, 100, height=26)]
+    page += [read("SOUPS", 50, 400, height=32)]
+    page += listing(("Leek Soup", "£4.00"), ("Beet Soup", "£5.00"), ("Corn Soup", "£4.50"), y=450)
+    return page + [read(name, 50, 150 + 40 * index) for index, name in enumerate(names)]
+
+
+def test_the_price_of_a_heading_is_that_of_every_dish_below_it() -> None:
+    found = dishes(result_of(priced_heading("Ham Roll", "Veal Pasty", "Duck Pie")))
+    assert found["LUNCH DISHES"] == [("Ham Roll", 6.5, None), ("Veal Pasty", 6.5, None), ("Duck Pie", 6.5, None)]
+
+
+def test_a_dish_with_two_lines_of_text_below_it_is_no_heading() -> None:
+    found = dishes(result_of(priced_heading("Ham Roll", "Veal Pasty")))
+    assert [name for name, _, _ in found["Menu"]] == ["LUNCH DISHES"]
+
+
+def test_a_price_half_way_down_a_group_is_that_of_each() -> None:
+    page = listing(("Leek Tart", "£4.00"), ("Beet Soup", "£5.00"))
+    page += [
+        read(name, 50, 300 + 26 * index)
+        for index, name in enumerate(("Cured Trout", "Boiled Ham", "Plain Egg", "Goat Curd"))
+    ]
+    page.append(read_right("£8.20", 600, 339))
+    found = {name: price for items in dishes(result_of(page)).values() for name, price, _ in items}
+    assert [found[name] for name in ("Cured Trout", "Boiled Ham", "Plain Egg", "Goat Curd")] == [8.2] * 4
+
+
+def sized() -> list[ReadLine]:
+    page = [read("Juice", 50, 40, height=26), read("Cup", 400, 40), read("Jug", 520, 40)]
+    for index, name in enumerate(("Apple Press", "Pear Press", "Quince Press")):
+        y = 100 + 40 * index
+        page += [read(name, 50, y), read("$2.50", 395, y), read("$7.50", 515, y)]
+    return page
+
+
+def test_headings_of_sizes_label_the_prices_below_them() -> None:
+    (category,) = result_of(sized(), "stage2")["menu"]["categories"]
+    assert category["name"] == "Juice"
+    assert [(one["size"], one["price"]) for one in category["items"][2]["variants"]] == [("Cup", 2.5), ("Jug", 7.5)]
+
+
+def test_extras_in_a_description_become_a_group_of_modifiers() -> None:
+    page = [read("Oat Porridge", 50, 100), read_right("$6.00", 700, 100)]
+    page += [read("with honey. Add plums + $1.50 // seeds + $0.80", 50, 128, height=18)]
+    page += listing(("Egg Roll", "$4.00"), ("Bean Roll", "$4.50"), y=200)
+    (category,) = result_of(page, "stage2")["menu"]["categories"]
+    assert [item["name"] for item in category["items"]] == ["Oat Porridge", "Egg Roll", "Bean Roll"]
+    (group,) = category["items"][0]["modifierGroups"]
+    assert group["options"] == [{"name": "plums", "priceDelta": 1.5}, {"name": "seeds", "priceDelta": 0.8}]
+    assert "modifierGroups" not in result_of(page)["menu"]["categories"][0]["items"][0]
+
+
+def test_a_surcharge_on_its_own_line_is_a_modifier_too() -> None:
+    page = listing(("Caesar Salad", "$9.00"), ("Add Prawns", "$4.00"), ("Greek Salad", "$8.00"))
+    item = result_of(page, "stage2")["menu"]["categories"][0]["items"][0]
+    assert item["modifierGroups"][0]["options"] == [{"name": "Prawns", "priceDelta": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("text", "offers"),
+    [
+        ("Choice of bread. Add brie + $2", True),
+        ("or our pickled walnuts + $1", True),
+        ("Pickled Walnuts +$1", False),
+        ("Walnut Loaf $4", False),
+    ],
+)
+def test_what_offers_extras(text: str, offers: bool) -> None:
+    assert offers_extras(text, find_prices(text)) is offers
+
+
+def test_the_names_of_extras() -> None:
+    text = "Add one egg + $3 // bacon + $3.50"
+    offered = extras_in(text, find_prices(text))
+    assert [(extra.name, extra.price) for extra in offered] == [("one egg", 3.0), ("bacon", 3.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [("Main Courses", True), ("Platos principales", True), ("Shrimp Cocktail", False), ("The Grand", False)],
+)
+def test_words_that_only_head_a_section(text: str, only: bool) -> None:
+    assert names_only_a_section(text) is only

@@ -1,0 +1,81 @@
+"""The second look asks for prices only where names like those with a price have none, and believes only clear ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.unit.ocr_page import listing, read, turned
+from worker.extractors.ocr.layout import understand
+from worker.extractors.ocr.second_look import Corners, ReadPlaces
+from worker.extractors.ocr.straighten import levelling
+from worker.extractors.ocr.text_line import ReadLine
+
+PAGE = listing(("Lentil Pot", "8"), ("Turnip Mash", ""), ("Fried Perch", "9"), ("Nut Roast", "12"))
+
+
+class Eye:
+    """Answers every place with the same reading and remembers where it was asked to look."""
+
+    def __init__(self, text: str, score: float = 0.99) -> None:
+        self._answer = text, score
+        self.asked: list[Corners] = []
+
+    def __call__(self, places: Sequence[Corners]) -> list[tuple[str, float]]:
+        self.asked += places
+        return [self._answer for _ in places]
+
+
+def dishes(page: list[ReadLine], look: ReadPlaces) -> dict[str, float | None]:
+    items = [item for category in understand(page, look).menu.categories for item in category.items]
+    return {item.name: item.row.prices[0].value for item in items}
+
+
+def test_a_missed_price_is_found_in_the_column_of_prices() -> None:
+    eye = Eye("7")
+    assert dishes(PAGE, eye) == {"Lentil Pot": 8, "Turnip Mash": 7, "Fried Perch": 9, "Nut Roast": 12}
+    ((top_left, top_right, bottom_right, _),) = eye.asked
+    assert top_left[0] < 588 < top_right[0]
+    assert top_left[1] < 140 < bottom_right[1]
+
+
+def test_the_place_lies_right_in_a_turned_picture() -> None:
+    bend = turned(7)
+    names = [f"Long and Fine Dish {letter}" for letter in "ABCDEFGHI"]
+    page = []
+    for line in listing(*((name, "8.50" if name[-1] != "E" else "") for name in names)):
+        a, b, c, d = (bend(*corner) for corner in line.corners)
+        page.append(ReadLine(line.text, line.score, (a, b, c, d), line.centres, line.character_scores))
+    eye = Eye("")
+    understand(page, eye)
+    ((top_left, _, bottom_right, _),) = eye.asked
+    x, y = bend(576, 100 + 4 * 40)
+    assert top_left[0] < x < bottom_right[0]
+    assert (top_left[1] + bottom_right[1]) / 2 == pytest.approx(y, abs=6)
+
+
+@pytest.mark.parametrize(("text", "score"), [("7", 0.5), ("", 0.99), ("rice", 0.99), ("7 or 8", 0.99)])
+def test_what_is_no_clear_price_is_not_believed(text: str, score: float) -> None:
+    assert "Turnip Mash" not in dishes(PAGE, Eye(text, score))
+
+
+def test_a_bare_number_is_not_believed_where_prices_have_decimals() -> None:
+    page = listing(("Lentil Pot", "8.20"), ("Turnip Mash", ""), ("Fried Perch", "9.10"), ("Nut Roast", "12.40"))
+    assert "Turnip Mash" not in dishes(page, Eye("7"))
+    assert dishes(page, Eye("7.30"))["Turnip Mash"] == 7.3
+
+
+def test_descriptions_headings_and_sizes_are_not_asked_about() -> None:
+    eye = Eye("7")
+    page = [read("MAINS", 50, 60), *listing(("Lentil Pot", "8"), ("Fried Perch", "9"), ("Nut Roast", "12"))]
+    page += [read("with rice", 50, 220), read("Large", 50, 250)]
+    understand(page, eye)
+    assert eye.asked == []
+
+
+def test_level_places_and_places_in_the_picture_belong_together() -> None:
+    bend = turned(-5)
+    page = levelling([read(f"Some dish of number {index}", 60, 80 + 40 * index, bend=bend) for index in range(12)])
+    x, y = page.in_picture(page.level_x(300, 200), page.level_y(300, 200))
+    assert (x, y) == pytest.approx((300, 200), abs=1)
