@@ -150,10 +150,13 @@ def _existing(
 def _insert(connection: Connection, submitter: Submitter, submissions: Sequence[Submission]) -> list[ExtractionJob]:
     if not submissions:
         return []
-    # The ids are made here to tell the rows apart: rows that must come back in order are inserted one by one.
+    # The ids are made here to tell the rows apart: rows that must come back in order are inserted one by one. Sorted,
+    # because at the very beginning of a month the times are equal and only the ids keep the order.
+    ids = sorted(uuid4() for _ in submissions)
+    times = _creation_times(submitter.now, len(submissions))
     values = [
-        {"id": uuid4(), **new_job_values(submitter.user_id, one, created_at)}
-        for one, created_at in zip(submissions, _creation_times(submitter.now, len(submissions)), strict=True)
+        {"id": job_id, **new_job_values(submitter.user_id, one, created_at)}
+        for job_id, one, created_at in zip(ids, submissions, times, strict=True)
     ]
     inserted = connection.execute(_INSERT, values)
     jobs = {row.id: job_from_row(row) for row in inserted}

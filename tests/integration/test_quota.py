@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from jobqueue import JobQueueManager, QuotaExceededError, Settings, UserNotFoundError
+from jobqueue import JobQueueManager, QuotaExceededError, Settings, SubmissionResult, UserNotFoundError
 from tests.clock import Clock
 from tests.conftest import set_plan
 from tests.integration.jobs import URL, claimed, completed, count, fail, failed, queued, some_hash
@@ -228,6 +228,18 @@ def test_jobs_submitted_together_count_in_the_month_they_were_let_in(
     clocked.submit_jobs(user, [{"image_url": URL, "image_hash": some_hash()} for _ in range(3)])
     assert clocked.check_quota(user).current == 3
     refusal(clocked, user)
+
+
+def test_jobs_submitted_together_at_the_turn_of_the_month_keep_their_order(
+    clocked: JobQueueManager, clock: Clock, user_on_plan: MakeUser
+) -> None:
+    user = user_on_plan("enterprise", {"hourly_uploads": -1})
+    clock.now = datetime(2026, 3, 1, tzinfo=UTC)
+    same = {"image_url": URL, "image_hash": some_hash()}
+    outcomes = clocked.submit_jobs(user, [{**same, "force": True} for _ in range(12)])
+    made = [outcome.job.id for outcome in outcomes if isinstance(outcome, SubmissionResult)]
+    assert [job.id for job in clocked.list_user_jobs(user)] == made[::-1]
+    assert clocked.submit_job(user, URL, same["image_hash"]).job.id == made[-1]
 
 
 def test_the_databases_clock_decides_when_none_is_injected(manager: JobQueueManager, engine: Engine) -> None:
