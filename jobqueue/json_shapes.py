@@ -148,6 +148,53 @@ class Event(Shape):
     at: datetime
 
 
+class Health(Shape):
+    """``ready``: jobs can be submitted. ``healthy``: they are done as well; ``reasons`` says in words what is not."""
+
+    ready: bool
+    healthy: bool
+    reasons: list[str]
+
+
+class HealthProblem(Shape):
+    code: str
+    message: str
+
+
+class Worker(Shape):
+    """Ages in seconds; see ``jobqueue.health.WorkerPresence``."""
+
+    name: str
+    seen_ago: float
+    consuming: bool
+    received_ago: float
+    holds: int
+
+
+class QueueFigures(Shape):
+    """Ages in seconds; see ``jobqueue.health.QueueState``."""
+
+    due: int
+    oldest_due: float | None
+    processing: int
+    orphaned_for: float | None
+    oldest_unrelayed: float | None
+    leader: str | None
+    led: bool
+    unled_for: float | None
+    swept_ago: float | None
+    workers: list[Worker]
+
+
+class HealthDetails(Shape):
+    """For operators; the route tells strangers no more than ``Health`` does."""
+
+    ready: bool
+    healthy: bool
+    problems: list[HealthProblem]
+    state: QueueFigures | None
+
+
 class ErrorAnswer(Shape):
     """``error`` is a sentence for a person, ``code`` is for programs."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -17,9 +17,10 @@ from jobqueue.api.error_response import error_response
 from jobqueue.api.route import RefusedError
 from jobqueue.api.router import create_router
 from jobqueue.api.supabase_token import TokenRefusedError, TokenVerifier
-from jobqueue.errors import JobQueueError
-from jobqueue.json_shapes import ErrorAnswer
+from jobqueue.health_check import check_health
+from jobqueue.json_shapes import ErrorAnswer, Health
 from jobqueue.manager import JobQueueManager
+from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
 
 BEARER = HTTPBearer(auto_error=False, description="An access token of Supabase")
@@ -33,25 +34,31 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     verifier = TokenVerifier(settings)
-    manager = JobQueueManager(settings=settings)
+    database, engine = open_database(None, settings)
+    manager = JobQueueManager(engine, settings=settings)
 
     @asynccontextmanager
     async def closing(_: FastAPI) -> AsyncIterator[None]:
         yield
         manager.close()
+        if engine is not None:
+            engine.dispose()
 
     app = FastAPI(title="menu-jobqueue", version=version("menu-jobqueue"), lifespan=closing)
     app.include_router(create_router(manager, current_user=_signed_in_user(verifier)))
     _answer_in_our_form(app)
 
-    @app.get("/health", responses={503: {"description": "Not ready; reasons say why"}})
+    @app.get("/health", response_model=Health, responses={503: {"model": Health, "description": "Not ready"}})
     def health() -> JSONResponse:
-        """Alive if it answers, ready if the database can be used."""
-        try:
-            manager.get_job_status(uuid4())
-        except JobQueueError as error:
-            return JSONResponse({"ready": False, "reasons": [error.message]}, 503)
-        return JSONResponse({"ready": True, "reasons": []})
+        """Alive if it answers, ready if jobs can be submitted, healthy if they are done as well.
+
+        Only what is not ready is answered 503: a load balancer must not take an application out of service because
+        a worker is missing.
+        """
+        report = check_health(database, settings)
+        reasons = [problem.message for problem in report.problems]
+        answer = Health(ready=report.ready, healthy=report.healthy, reasons=reasons)
+        return JSONResponse(answer.model_dump(mode="json"), 200 if report.ready else 503)
 
     return app
 

@@ -98,10 +98,16 @@ def test_a_user_who_was_deleted(settings: Settings, database_url: str, image_ser
         refused(api.post(SUBMIT, json={"imageUrl": image_server.url()}), 401, "USER_NOT_FOUND")
 
 
-def test_health_needs_no_token(settings: Settings) -> None:
+def test_health_needs_no_token_and_tells_no_names(settings: Settings, engine: Engine) -> None:
+    report_worker(engine, "celery@secret-host", consuming=False)
     with api_client(with_secret(settings)) as api:
         answer = api.get("/health")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["ready"], said["healthy"]) == (True, False)
+    assert said["reasons"][0].startswith("No notifier works")
+    assert said["reasons"][1].startswith("Cut off from the message broker")
+    assert "secret-host" not in answer.text
 
 
 def test_a_database_that_is_not_migrated_is_not_ready(settings: Settings, empty_database_url: str) -> None:
