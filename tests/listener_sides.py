@@ -115,7 +115,8 @@ class Notifier:
     client: redis.Redis
 
     def number(self) -> list[JobEvent]:
-        return [one.event for one in Database(self.engine).run(lambda c: number_pending(c, 0, 10_000)).events]
+        batch = Database(self.engine).run(lambda c: number_pending(c, 0, 0, 10_000))
+        return [one.event for one in batch.events if one.event]
 
     def subscribers(self, user_id: UUID) -> int:
         return int(self.client.pubsub_numsub(user_channel(user_id))[0][1])

@@ -14,7 +14,7 @@ INSERT = text("INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES (:us
 
 
 def number(connection: Connection, batch: int = 100) -> list[JobEvent]:
-    return [one.event for one in number_pending(connection, 0, batch).events]
+    return [one.event for one in number_pending(connection, 0, 0, batch).events if one.event]
 
 
 def number_all(engine: Engine) -> list[JobEvent]:

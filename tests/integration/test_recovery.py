@@ -28,7 +28,7 @@ def expire_leases(engine: Engine) -> None:
 
 
 def reap(engine: Engine, batch: int = 100) -> list[ReapedJob]:
-    return Database(engine).run(lambda c: reap_expired_leases(c, batch))
+    return Database(engine).run(lambda c: reap_expired_leases(c, 0, batch))
 
 
 def overdue(engine: Engine, grace_seconds: float, batch: int = 100) -> list[UUID]:
@@ -95,10 +95,10 @@ def test_two_sweepers_do_not_wait_for_each_other_and_reap_a_job_once(
     claimed(engine, job.id)
     expire_leases(engine)
     with engine.connect() as first:
-        assert len(reap_expired_leases(first, 100)) == 1
+        assert len(reap_expired_leases(first, 0, 100)) == 1
         with engine.connect() as second:
             second.execute(text("SET lock_timeout = '1s'"))
-            assert reap_expired_leases(second, 100) == []
+            assert reap_expired_leases(second, 0, 100) == []
         first.commit()
     assert [one.seq for one in manager.job_history(job.id)] == [1, 2, 3]
 
@@ -213,7 +213,7 @@ def test_waiting_begins_again_for_queued_jobs_only(manager: JobQueueManager, eng
         due_since(engine, job.id, 10)
     claimed(engine, running.id)
     before = row(engine, running.id)["run_after"]
-    Database(engine).run(lambda c: begin_waiting_again(c, [waiting.id, running.id]))
+    Database(engine).run(lambda c: begin_waiting_again(c, 0, [waiting.id, running.id]))
     assert overdue(engine, 5) == []
     assert claimed(engine, waiting.id).attempt == 1
     assert row(engine, running.id)["run_after"] == before
