@@ -12,6 +12,7 @@ from jobqueue import JobQueueManager
 from jobqueue.database import Database
 from jobqueue.store.recovery import ReapedJob, begin_waiting_again, overdue_jobs, overtaken_jobs, reap_expired_leases
 from tests.eventually import eventually
+from tests.integration.event_numbering import lead
 from tests.integration.jobs import claimed, completed, current, queued, requeue, row
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.sweeper import Sweeper
@@ -192,7 +193,7 @@ def test_a_lost_message_is_sent_again_although_others_wait_and_only_once(
 ) -> None:
     app = Celery(broker=redis_url, set_as_current=False)
     dispatcher = Dispatcher(app)
-    sweeper = Sweeper(Database(engine), dispatcher, lease_seconds=60)
+    sweeper = Sweeper(Database(engine), dispatcher, lead(engine), lease_seconds=60)
     lost, in_hand, in_line = (queued(manager, user_id) for _ in range(3))
     for job, seconds in ((lost, 40), (in_hand, 30), (in_line, 28)):
         due_since(engine, job.id, seconds)
