@@ -28,8 +28,15 @@ CONNECT_TIMEOUT_SECONDS = 5
 # A submission that waited for another must see what that one committed: at a stricter level it would not, and without
 # a transaction around its statements it would not have waited.
 READ_COMMITTED = "READ COMMITTED"
-# Without keepalives a connection whose other end vanished without a reset hangs for hours.
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
+# Without keepalives a connection whose other end vanished without a reset hangs for hours; they rest while something
+# sent waits for its acknowledgement, where the user timeout (milliseconds) holds instead.
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def psycopg2_url(url: str) -> Any:
@@ -46,11 +53,12 @@ def psycopg2_url(url: str) -> Any:
 
 
 def create_database_engine(url: str, *, application_name: str = "menu-jobqueue", **options: Any) -> Engine:
-    """An engine for ``url``; ``options`` go to SQLAlchemy's ``create_engine``."""
+    """An engine for ``url``; ``options`` go to SQLAlchemy's ``create_engine``, ``connect_args`` beside our own."""
     connect_args: dict[str, Any] = {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": application_name,
         **KEEPALIVE,
+        **options.pop("connect_args", {}),
     }
     return create_engine(psycopg2_url(url), connect_args=connect_args, **options)
 
@@ -141,7 +149,7 @@ def translated_errors() -> Iterator[None]:
     except JobQueueError:
         raise
     except _StaleConnectionError as error:
-        raise _unavailable(error.__cause__) from None
+        raise unavailable(error.__cause__) from None
     except DBAPIError as error:
         raise translate(error) from None
     except StatementError:
@@ -190,11 +198,12 @@ def translate(error: DBAPIError) -> JobQueueError:
     if state is not None and state[:2] in ("22", "23"):
         return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
     if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-        return _unavailable(error)
+        return unavailable(error)
     return QueueUnavailableError("The database refused the call.", sqlstate=state)
 
 
-def _unavailable(error: BaseException | None) -> QueueUnavailableError:
+def unavailable(error: BaseException | None) -> QueueUnavailableError:
+    """The error for a connection that failed with ``error``, whose text quotes addresses and is left out."""
     text = str(getattr(error, "orig", error) or "").lower()
     if "password authentication failed" in text or "no password supplied" in text:
         return QueueUnavailableError("Postgres refused the user or password; check DATABASE_URL.")

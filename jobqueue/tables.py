@@ -164,13 +164,22 @@ class MenuExtractionSubmitter(Base):
 
 
 class MenuExtractionRelay(Base):
-    """One row: how far the notifier has numbered the events and how far it has published them."""
+    """One row: how far the events were numbered and published, and which notifier leads.
+
+    ``term`` grows with every new leader and is the fencing token: only the newest one may write. ``relayed_at`` is when
+    the leader last found that everything had gone out, ``swept_at`` when it last looked through the jobs.
+    """
 
     __tablename__ = "menu_extraction_relay"
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     last_cursor: Mapped[int] = mapped_column(BigInteger, server_default="0")
     published_cursor: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    leader: Mapped[str | None] = mapped_column(Text)
+    term: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    lead_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    relayed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    swept_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     __table_args__ = (
         CheckConstraint("id = 1", name="one_row"),

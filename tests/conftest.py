@@ -31,7 +31,8 @@ EMPTY_DATABASE = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     DELETE FROM auth.users;
-    UPDATE menu_extraction_relay SET last_cursor = 0, published_cursor = 0;
+    UPDATE menu_extraction_relay SET last_cursor = 0, published_cursor = 0, term = 0,
+        leader = NULL, lead_until = NULL, relayed_at = NULL, swept_at = NULL;
     UPDATE menu_extraction_settings SET value = 'every_change' WHERE name = 'notify_mode';
 """
 UNLIMITED_PLAN = {"ocr_jobs": -1, "hourly_uploads": -1}

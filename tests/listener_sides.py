@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -18,7 +18,7 @@ from jobqueue.database import Database
 from jobqueue.events import user_channel
 from jobqueue.store.event_log import number_pending
 from tests.eventually import eventually
-from worker.notifier.publisher import publish_events
+from worker.notifier.publisher import Publisher
 
 T = TypeVar("T")
 
@@ -115,14 +115,18 @@ class Notifier:
     client: redis.Redis
 
     def number(self) -> list[JobEvent]:
-        return [one.event for one in Database(self.engine).run(lambda c: number_pending(c, 0, 10_000)).events]
+        batch = Database(self.engine).run(lambda c: number_pending(c, 0, 0, 10_000))
+        return [one.event for one in batch.events if one.event]
+
+    def publish(self, events: Sequence[JobEvent]) -> None:
+        Publisher(self.client, 0, "tests").publish(events)
 
     def subscribers(self, user_id: UUID) -> int:
         return int(self.client.pubsub_numsub(user_channel(user_id))[0][1])
 
     def relay(self) -> list[JobEvent]:
         events = self.number()
-        publish_events(self.client, events)
+        self.publish(events)
         return events
 
 

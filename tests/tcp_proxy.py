@@ -89,7 +89,11 @@ class TcpProxy:
             return
         if self.on_connection is not None:
             self.on_connection()
-        server = socket.create_connection(self._target)
+        try:
+            server = socket.create_connection(self._target)
+        except OSError:  # the server itself is away
+            client.close()
+            return
         for end, other in ((client, server), (server, client)):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._peers[end] = other

@@ -15,14 +15,20 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from jobqueue.events import JobEvent
 from jobqueue.states import JobStatus
+from jobqueue.store.leadership import refused_as_lead_lost
 from jobqueue.tables import EVENTS, RELAY
 
 
 @dataclass(frozen=True, slots=True)
 class RelayedEvent:
-    """An event to publish; ``dispatch`` when the job waits for a worker right now."""
+    """An event to publish; ``dispatch`` when the job waits for a worker right now.
 
-    event: JobEvent
+    ``event`` is ``None`` where the row at ``cursor`` cannot be read as an event, so that it stops nobody else's.
+    """
+
+    cursor: int
+    job_id: UUID
+    event: JobEvent | None
     dispatch: bool
 
 
@@ -34,10 +40,11 @@ class NumberedBatch:
     previous: int
 
 
-_NUMBER = text("SELECT * FROM number_menu_extraction_events(:published, :batch)")
+_NUMBER = text("SELECT * FROM number_menu_extraction_events(:term, :published, :batch)")
 
 _UNPUBLISHED = text("""
-    SELECT event.*,
+    SELECT event.job_id, event.seq, event.user_id, event.status, event.attempt, event.confidence,
+           CASE WHEN event.at BETWEEN '0001-01-02' AND '9999-12-30' THEN event.at END AS at, event.cursor,
            event.status = 'queued' AND job.status = 'queued' AND job.run_after <= clock_timestamp() AS dispatch
     FROM menu_extraction_job_events AS event JOIN menu_extraction_jobs AS job ON job.id = event.job_id
     WHERE event.cursor > :published
@@ -45,19 +52,21 @@ _UNPUBLISHED = text("""
 """)
 
 
-def number_pending(connection: Connection, published: int, batch: int) -> NumberedBatch:
-    """Give the oldest unnumbered events their cursors, and record that all up to ``published`` went out.
+def number_pending(connection: Connection, term: int, published: int, batch: int) -> NumberedBatch:
+    """Give the oldest unnumbered events their cursors, record that all up to ``published`` went out, renew the lead.
 
-    One call of a database function, so one round trip; that record never moves back.
+    One call of a database function, so one round trip; that record never moves back. Events that another transaction
+    holds locked are left for later. Raises ``LeadLostError`` unless ``term`` is the newest.
     """
-    rows = connection.execute(_NUMBER, {"published": published, "batch": batch}).all()
-    return NumberedBatch([RelayedEvent(_event(row), row.dispatch) for row in rows], rows[0].previous if rows else 0)
+    with refused_as_lead_lost():
+        rows = connection.execute(_NUMBER, {"term": term, "published": published, "batch": batch}).all()
+    return NumberedBatch([_relayed(row) for row in rows], rows[0].previous if rows else 0)
 
 
 def unpublished(connection: Connection, published: int, batch: int) -> list[RelayedEvent]:
     """Events that were numbered but perhaps never published, because their notifier died in between."""
     rows = connection.execute(_UNPUBLISHED, {"published": published, "batch": batch})
-    return [RelayedEvent(_event(row), row.dispatch) for row in rows]
+    return [_relayed(row) for row in rows]
 
 
 def published_cursor(connection: Connection) -> int:
@@ -81,6 +90,14 @@ def events_after(connection: Connection, user_id: UUID, cursor: int, limit: int)
         .limit(limit)
     )
     return [_event(row) for row in rows]
+
+
+def _relayed(row: Row[Any]) -> RelayedEvent:
+    try:
+        event = _event(row)
+    except (ValueError, AttributeError):  # a status that does not exist, no time
+        event = None
+    return RelayedEvent(row.cursor, row.job_id, event, row.dispatch)
 
 
 def _event(row: Row[Any]) -> JobEvent:

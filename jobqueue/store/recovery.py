@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, func, null, or_, select, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
 from jobqueue.store.interval import seconds_from_now
+from jobqueue.store.leadership import fence
 from jobqueue.tables import JOBS
 
 WORKER_LOST_CODE = "WORKER_LOST"
@@ -30,21 +31,39 @@ class ReapedJob:
     status: JobStatus
 
 
-def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
-    """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails."""
-    expired = (
+def reap_expired_leases(connection: Connection, term: int, batch: int) -> list[ReapedJob]:
+    """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails.
+
+    Jobs that another transaction holds locked are left for later. Nothing happens unless ``term`` is the newest.
+    """
+    return _reap(connection, term, _expired().limit(batch))
+
+
+def expired_leases(connection: Connection, batch: int) -> list[UUID]:
+    """The jobs whose lease ran out, oldest first."""
+    return list(connection.execute(_expired().limit(batch)).scalars())
+
+
+def reap_expired_lease(connection: Connection, term: int, job_id: UUID) -> list[ReapedJob]:
+    """The same for one job."""
+    return _reap(connection, term, _expired().where(JOBS.c.id == job_id))
+
+
+def _expired() -> Select[UUID]:
+    return (
         select(JOBS.c.id)
         .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.lease_expires_at < func.clock_timestamp())
         .order_by(JOBS.c.lease_expires_at)
-        .limit(batch)
-        .with_for_update(skip_locked=True)
-        .cte("expired")
     )
+
+
+def _reap(connection: Connection, term: int, jobs: Select[UUID]) -> list[ReapedJob]:
+    expired = jobs.with_for_update(skip_locked=True).cte("expired")
     used_up = JOBS.c.attempt >= MAX_ATTEMPTS
     cancelled = JOBS.c.cancel_requested_at.is_not(None)
     reaped = connection.execute(
         update(JOBS)
-        .where(JOBS.c.id == expired.c.id)
+        .where(JOBS.c.id == expired.c.id, fence(term))
         .values(
             status=case((or_(cancelled, used_up), JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             run_after=func.clock_timestamp(),
@@ -78,13 +97,25 @@ def overtaken_jobs(connection: Connection, grace_seconds: float, batch: int) -> 
     return _due_before(connection, youngest_in_hand - timedelta(seconds=grace_seconds), batch)
 
 
-def begin_waiting_again(connection: Connection, job_ids: list[UUID]) -> None:
-    """Count these jobs' waiting from now on, because their messages are sent to the end of the queue."""
-    connection.execute(
-        update(JOBS)
+def begin_waiting_again(connection: Connection, term: int, job_ids: list[UUID]) -> list[UUID]:
+    """Count these jobs' waiting from now on, because their messages are sent to the end of the queue.
+
+    Returns those that still wait and that no other transaction holds locked; none unless ``term`` is the newest.
+    """
+    waiting = (
+        select(JOBS.c.id)
         .where(JOBS.c.id.in_(job_ids), JOBS.c.status == JobStatus.QUEUED.value)
-        .values(run_after=func.clock_timestamp())
+        .with_for_update(skip_locked=True)
+        .cte("waiting")
     )
+    rows = connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id == waiting.c.id, fence(term))
+        .values(run_after=func.clock_timestamp())
+        .returning(JOBS.c.id)
+    )
+    begun = set(rows.scalars())
+    return [job_id for job_id in job_ids if job_id in begun]
 
 
 def _due_before(connection: Connection, moment: ColumnElement[datetime], batch: int) -> list[UUID]:

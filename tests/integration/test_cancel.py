@@ -123,7 +123,7 @@ def test_a_worker_that_is_lost_after_the_request_leaves_a_cancelled_job(
     claimed(engine, job.id)
     manager.cancel_job(job.id, user_id)
     expire_leases(engine)
-    (reaped,) = Database(engine).run(lambda c: reap_expired_leases(c, 10))
+    (reaped,) = Database(engine).run(lambda c: reap_expired_leases(c, 0, 10))
     assert (reaped.id, reaped.status) == (job.id, "failed")
     assert current(manager, job.id).error_code == "CANCELLED"
     assert claim(engine, job.id) is None

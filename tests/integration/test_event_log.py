@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Engine, text
 
 from jobqueue import JobQueueManager
@@ -57,22 +58,46 @@ def test_a_rolled_back_change_leaves_no_gap(manager: JobQueueManager, engine: En
     assert [one.cursor for one in number_all(engine)] == [1, 2]
 
 
-def test_a_job_that_is_deleted_while_its_event_is_numbered_stops_nobody(
-    manager: JobQueueManager, engine: Engine, user_id: UUID
+def test_events_that_a_deletion_holds_locked_stop_nobody_elses(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, other_user_id: UUID
 ) -> None:
-    doomed, kept = queued(manager, user_id), queued(manager, user_id)
-    with engine.connect() as deleting, ThreadPoolExecutor(1) as relay:
-        deleting.execute(text("DELETE FROM menu_extraction_jobs WHERE id = :id"), {"id": doomed.id})
-        numbering = relay.submit(number_all, engine)
-        eventually(lambda: waiting_for_locks(engine) == 1, what="the relay waiting for the row")
-        deleting.commit()
-        (event,) = numbering.result(timeout=10)
-    assert event.job_id == kept.id
-    later = queued(manager, user_id)
-    assert [one.job_id for one in number_all(engine)] == [later.id]
-    cursors = [one.cursor for one in log(engine, user_id)]
-    assert cursors == sorted(set(cursors))
-    assert Database(engine).run(current_cursor) == cursors[-1]
+    doomed, kept = queued(manager, other_user_id), queued(manager, user_id)
+    with engine.connect() as deleting:
+        deleting.execute(text("DELETE FROM auth.users WHERE id = :id"), {"id": other_user_id})
+        assert [(one.job_id, one.cursor) for one in number_all(engine)] == [(kept.id, 1)]
+        deleting.rollback()
+    assert [(one.job_id, one.cursor) for one in number_all(engine)] == [(doomed.id, 2)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100], ids=lambda batch: f"batch_{batch}")
+def test_a_later_event_of_a_job_is_never_numbered_before_an_earlier_one_that_is_locked(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, batch: int
+) -> None:
+    jobs = [queued(manager, user_id) for _ in range(3)]
+    for job in jobs:
+        claimed(engine, job.id)
+        complete(engine, job.id, 1)
+    free = queued(manager, user_id)
+
+    def everything() -> list[tuple[UUID, int]]:
+        found: list[tuple[UUID, int]] = []
+        while events := Database(engine).run(lambda c: number(c, batch)):
+            found += [(one.job_id, one.seq) for one in events]
+        return found
+
+    with engine.connect() as other:
+        other.execute(
+            text("SELECT FROM menu_extraction_job_events WHERE job_id <> :id AND seq = 2 FOR UPDATE"),
+            {"id": jobs[1].id},
+        )
+        before = everything()
+        assert set(before) == {
+            (jobs[0].id, 1), (jobs[1].id, 1), (jobs[1].id, 2), (jobs[1].id, 3), (jobs[2].id, 1), (free.id, 1),
+        }  # fmt: skip
+        other.rollback()
+    assert set(everything()) == {(jobs[0].id, 2), (jobs[0].id, 3), (jobs[2].id, 2), (jobs[2].id, 3)}
+    for job in jobs:
+        assert [one.seq for one in log(engine, user_id) if one.job_id == job.id] == [1, 2, 3]
 
 
 def test_of_two_relays_one_waits_and_numbers_only_what_the_other_left(
@@ -117,10 +142,10 @@ def test_the_published_mark_never_moves_back(manager: JobQueueManager, engine: E
         queued(manager, user_id)
     number_all(engine)
     database = Database(engine)
-    database.run(lambda c: number_pending(c, 2, 10))
-    database.run(lambda c: number_pending(c, 1, 10))
+    database.run(lambda c: number_pending(c, 0, 2, 10))
+    database.run(lambda c: number_pending(c, 0, 1, 10))
     assert database.run(published_cursor) == 2
-    assert [one.event.cursor for one in database.run(lambda c: unpublished(c, 2, 10))] == [3]
+    assert [one.cursor for one in database.run(lambda c: unpublished(c, 2, 10))] == [3]
 
 
 def test_a_users_log_holds_nobody_elses_events(

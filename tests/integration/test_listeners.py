@@ -13,7 +13,6 @@ from jobqueue import replay as replay_policy
 from jobqueue.events import user_channel
 from tests.integration.jobs import claimed, complete, queued, requeue
 from tests.listener_sides import Inbox, Notifier, Side, many_jobs
-from worker.notifier.publisher import publish_events
 
 pytestmark = pytest.mark.usefixtures("no_regular_look_into_the_log")
 
@@ -115,9 +114,9 @@ def test_what_is_published_twice_is_delivered_once(
     side.subscribe(user_id, inbox)
     queued(manager, user_id)
     events = notifier.relay()
-    publish_events(notifier.client, events)
+    notifier.publish(events)
     queued(manager, user_id)
-    publish_events(notifier.client, [*events, *notifier.number()])
+    notifier.publish([*events, *notifier.number()])
     assert inbox.wait_for(2) == [1, 2]
 
 
@@ -145,7 +144,7 @@ def test_garbage_on_the_channel_is_ignored(
     wrong = [event.to_json().replace('"cursor": 1', f'"cursor": {value}').encode() for value in ("Infinity", "null")]
     for payload in [*GARBAGE, *wrong]:
         notifier.client.publish(user_channel(user_id), payload)
-    publish_events(notifier.client, [event])
+    notifier.publish([event])
     assert inbox.wait_for(1) == [1]
 
 

@@ -102,14 +102,14 @@ def test_every_constraint_holds_for_every_row(upgraded: Engine) -> None:
 
 def test_queued_jobs_are_dispatched_and_jobs_in_work_get_a_lease_that_ends(upgraded: Engine) -> None:
     found = jobs(upgraded)
-    batch = Database(upgraded).run(lambda connection: number_pending(connection, 0, 100))
-    assert {one.event.job_id for one in batch.events if one.dispatch} == {found["1"].id, found["8"].id}
-    assert {one.event.seq for one in batch.events} == {1}
+    batch = Database(upgraded).run(lambda connection: number_pending(connection, 0, 0, 100))
+    assert {one.job_id for one in batch.events if one.dispatch} == {found["1"].id, found["8"].id}
+    assert {one.event.seq for one in batch.events if one.event} == {1}
     assert claimed(upgraded, found["1"].id).attempt == 1
 
     assert found["2"].lease_expires_at is not None
     script(upgraded, "UPDATE menu_extraction_jobs SET lease_expires_at = now() WHERE status = 'processing'")
-    (reaped, *_) = Database(upgraded).run(lambda connection: reap_expired_leases(connection, 10))
+    (reaped, *_) = Database(upgraded).run(lambda connection: reap_expired_leases(connection, 0, 10))
     assert reaped.id == found["2"].id
     history = "SELECT seq, status FROM menu_extraction_job_events WHERE job_id = :id ORDER BY 1"
     assert rows(upgraded, history, id=reaped.id) == [(1, "processing"), (2, "queued")]

@@ -18,9 +18,10 @@ from jobqueue import JobQueueManager
 from jobqueue.database import Database
 from jobqueue.redis_connection import connect_redis
 from jobqueue.store.event_log import published_cursor
-from tests.integration.event_numbering import number_all
+from tests.integration.event_numbering import lead, number_all
 from tests.integration.jobs import claimed, queued, requeue
 from worker.notifier.dispatcher import Dispatcher
+from worker.notifier.publisher import Publisher
 from worker.notifier.relay import Relay
 
 QUEUE = "menu_extraction"
@@ -44,7 +45,8 @@ def make_relay(engine: Engine, redis_client: redis.Redis, dispatcher: Dispatcher
     """What a notifier does when it begins to lead."""
 
     def make() -> Relay:
-        made = Relay(Database(engine), redis_client, dispatcher)
+        leading = lead(engine)
+        made = Relay(Database(engine), Publisher(redis_client, leading.term, leading.database), dispatcher, leading)
         made.resume()
         return made
 
@@ -141,7 +143,9 @@ def test_what_was_numbered_and_not_marked_comes_out_again_from_the_next_notifier
     subscriber: Subscriber,
     redis_client: redis.Redis,
 ) -> None:
-    crashing = Relay(Database(engine), redis_client, CrashingDispatcher(Celery(set_as_current=False)))
+    leading = lead(engine)
+    publisher = Publisher(redis_client, leading.term, leading.database)
+    crashing = Relay(Database(engine), publisher, CrashingDispatcher(Celery(set_as_current=False)), leading)
     jobs = [str(queued(manager, user_id).id) for _ in range(2)]
     with pytest.raises(SystemExit):
         crashing.drain()
@@ -171,7 +175,9 @@ def test_what_could_not_be_published_is_published_when_redis_is_back(
     subscriber: Subscriber,
 ) -> None:
     job = queued(manager, user_id)
-    away = Relay(Database(engine), connect_redis("redis://127.0.0.1:1/0"), dispatcher)
+    leading = lead(engine)
+    publisher = Publisher(connect_redis("redis://127.0.0.1:1/0"), leading.term, leading.database)
+    away = Relay(Database(engine), publisher, dispatcher, leading)
     with pytest.raises(RedisError):
         away.drain()
     make_relay().drain()

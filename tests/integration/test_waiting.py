@@ -28,9 +28,11 @@ from jobqueue import (
 from jobqueue.database import Database, create_database_engine
 from jobqueue.settings import load_settings
 from tests.eventually import eventually
+from tests.integration.event_numbering import lead
 from tests.integration.jobs import claimed, complete, completed, failed, queued, requeue
 from tests.tcp_proxy import TcpProxy
 from worker.notifier.dispatcher import Dispatcher
+from worker.notifier.publisher import Publisher
 from worker.notifier.relay import Relay
 
 
@@ -38,7 +40,8 @@ from worker.notifier.relay import Relay
 def relay(engine: Engine, redis_client: redis.Redis, redis_url: str) -> Iterator[Relay]:
     app = Celery(broker=redis_url, set_as_current=False)
     dispatcher = Dispatcher(app)
-    yield Relay(Database(engine), redis_client, dispatcher)
+    leading = lead(engine)
+    yield Relay(Database(engine), Publisher(redis_client, leading.term, leading.database), dispatcher, leading)
     dispatcher.close()
     app.close()
 

@@ -151,7 +151,7 @@ class Ending(World):
         with self.engine.begin() as connection:
             expire = "UPDATE menu_extraction_jobs SET lease_expires_at = '2020-01-01' WHERE id = :id"
             connection.execute(text(expire), {"id": job.id})
-        (reaped,) = Database(self.engine).run(lambda c: reap_expired_leases(c, 100))
+        (reaped,) = Database(self.engine).run(lambda c: reap_expired_leases(c, 0, 100))
         finally_lost = job.cancel_requested or job.attempt == 4
         assert (reaped.id, reaped.status) == (job.id, "failed" if finally_lost else "queued")
         code = "CANCELLED" if job.cancel_requested else "WORKER_LOST"

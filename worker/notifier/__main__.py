@@ -7,18 +7,27 @@ import sys
 
 from jobqueue.errors import JobQueueError
 from jobqueue.settings import load_settings
+from worker.notifier.outage_log import OthersLimit
 from worker.notifier.service import Notifier
+from worker.notifier.wake_up import SessionLostError
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(OthersLimit())
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
+    )
     try:
         notifier = Notifier(load_settings())
+        notifier.handle_signals()
+        notifier.run()
     except JobQueueError as error:
         sys.stderr.write(f"Error: {error.message}\n")
         return 2
-    notifier.handle_signals()
-    notifier.run()
+    except SessionLostError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 2
     return 0
 
 

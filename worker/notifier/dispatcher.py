@@ -16,6 +16,8 @@ from jobqueue.errors import QueueUnavailableError
 log = logging.getLogger(__name__)
 
 TASK = "worker.tasks.extract_menu"
+# Half of the lead's term: kombu asks more than once, and another notifier may reach the broker.
+IMPATIENT = {"socket_timeout": 1.5, "socket_connect_timeout": 1.5}
 
 
 class Dispatcher:
@@ -35,7 +37,7 @@ class Dispatcher:
             with producer.batch():
                 for job_id in job_ids:
                     # The task's id is the job's, so that operators find a job in Flower.
-                    self._app.send_task(TASK, args=(str(job_id),), task_id=str(job_id), producer=producer)
+                    self._app.send_task(TASK, args=(str(job_id),), task_id=str(job_id), producer=producer, retry=False)
         except self._broker_errors() as error:
             self.close()
             raise QueueUnavailableError("The message broker could not be reached.") from error
@@ -63,6 +65,8 @@ class Dispatcher:
     def _open(self) -> Any:
         if self._producer is None:
             self._connection = self._app.connection_for_write()
+            if self._connection.transport_cls in ("redis", "rediss"):
+                self._connection.transport_options.update(IMPATIENT)
             self._producer = self._app.amqp.Producer(self._connection)
         return self._producer
 

@@ -6,51 +6,67 @@ What a notifier numbered but did not publish, because it died in between, the ne
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-import redis
-
 from jobqueue.database import Database
-from jobqueue.store.event_log import RelayedEvent, number_pending, published_cursor, unpublished
+from jobqueue.store.event_log import RelayedEvent, number_pending, unpublished
+from jobqueue.store.leadership import Lead, renew_lead
 from worker.notifier.dispatcher import Dispatcher
-from worker.notifier.publisher import publish_events
+from worker.notifier.publisher import Publisher
+
+log = logging.getLogger(__name__)
 
 BATCH = 200
 
 
 class Relay:
-    """One leader's relay; ``resume`` once, then ``drain`` again and again."""
+    """One leader's relay; ``resume`` once, then ``drain`` again and again.
 
-    def __init__(self, database: Database, client: redis.Redis, dispatcher: Dispatcher) -> None:
+    Both raise ``LeadLostError`` or ``StaleTermError`` when another notifier has taken the lead.
+    """
+
+    def __init__(self, database: Database, publisher: Publisher, dispatcher: Dispatcher, lead: Lead) -> None:
         self._database = database
-        self._client = client
+        self._publisher = publisher
         self._dispatcher = dispatcher
-        self._published = 0
+        self._term = lead.term
+        self._published = lead.published_cursor
 
     def resume(self) -> None:
         """Begin where the leader before stopped, with what it may have left unpublished."""
-        self._published = self._database.statement(published_cursor)
+        self.look_after_redis()  # from here on it takes nothing from the leader before
         self._publish_rest()
 
     def drain(self) -> int:
-        """Relay everything there is; returns how many events that were."""
+        """Relay everything there is, which renews the lead; returns how many events that were."""
         relayed = 0
         while True:
-            batch = self._database.statement(lambda connection: number_pending(connection, self._published, BATCH))
+            batch = self._database.statement(
+                lambda connection: number_pending(connection, self._term, self._published, BATCH)
+            )
             if not batch.events:
                 return relayed
             if batch.previous == self._published:
                 self._publish(batch.events)
             else:
-                # Another notifier numbered events in between: it led, or still believes it does.
+                # An answer was lost: the same statement numbered events before and could not say which.
                 self._publish_rest()
             relayed += len(batch.events)
+
+    def look_after_redis(self) -> None:
+        """Make the term known, so that a Redis that was emptied knows it, and one that is away is noticed."""
+        self._publisher.publish(())
 
     def _publish_rest(self) -> None:
         while rest := self._database.statement(lambda connection: unpublished(connection, self._published, BATCH)):
             self._publish(rest)
+            self._database.statement(lambda connection: renew_lead(connection, self._term, self._published))
 
     def _publish(self, batch: Sequence[RelayedEvent]) -> None:
-        publish_events(self._client, [one.event for one in batch])
-        self._dispatcher.dispatch([one.event.job_id for one in batch if one.dispatch])
-        self._published = batch[-1].event.cursor
+        for one in batch:
+            if one.event is None:
+                log.error("An event of job %s (cursor %d) makes no sense and is left out.", one.job_id, one.cursor)
+        self._publisher.publish([one.event for one in batch if one.event is not None])
+        self._dispatcher.dispatch([one.job_id for one in batch if one.dispatch])
+        self._published = batch[-1].cursor

@@ -1,0 +1,117 @@
+"""Which notifier leads: a lease in the relay's row, with a term that only grows and fences whoever led before.
+
+A leader may be stopped at any moment and go on much later, so it is not enough to have been the leader: every
+statement that writes for the relay names its term and is refused when there is a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Exists, func, null, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from jobqueue.store.interval import seconds_from_now
+from jobqueue.tables import RELAY
+
+# The function that numbers events renews the lead by as much.
+LEAD_SECONDS = 3.0
+STALE_TERM = "MJ001"
+
+
+class LeadLostError(Exception):
+    """Another notifier leads by now; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The lead, just taken. ``unled_seconds`` have passed since anybody renewed it; ``None`` if nobody ever did.
+
+    ``database`` tells this database from any other, also from one of the same name on another server.
+    """
+
+    term: int
+    published_cursor: int
+    unled_seconds: float | None
+    database: str
+
+
+_TAKE = text("""
+    WITH before AS (
+        SELECT clock_timestamp() - CASE WHEN leader IS NULL THEN lead_until
+                                   ELSE lead_until - make_interval(secs => :seconds) END AS unled
+        FROM menu_extraction_relay
+        WHERE lead_until IS NULL OR lead_until < clock_timestamp() OR leader = :leader
+        -- Whoever waited for a lock here could only find that somebody else was faster.
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE menu_extraction_relay
+    SET leader = :leader, term = greatest(term, :newest_seen) + 1,
+        lead_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM before
+    RETURNING term, published_cursor, EXTRACT(EPOCH FROM before.unled) AS unled_seconds,
+              (SELECT system_identifier FROM pg_control_system()) AS server,
+              (SELECT oid FROM pg_database WHERE datname = current_database()) AS database
+""")
+
+
+def take_lead(connection: Connection, leader: str, newest_seen: int = 0) -> Lead | None:
+    """Become the leader if there is none, or none that still renews its lead; never waits.
+
+    ``leader`` names one process. The new term is greater than ``newest_seen``, which is what other places than this
+    database (restored from a backup, perhaps) have heard of.
+    """
+    row = connection.execute(
+        _TAKE, {"leader": leader, "newest_seen": newest_seen, "seconds": LEAD_SECONDS}
+    ).one_or_none()
+    if row is None:
+        return None
+    unled = None if row.unled_seconds is None else float(row.unled_seconds)
+    return Lead(row.term, row.published_cursor, unled, f"{row.server}:{row.database}")
+
+
+def renew_lead(connection: Connection, term: int, published: int) -> None:
+    """Keep the lead, and record that everything up to ``published`` went out. Raises ``LeadLostError``."""
+    renewed = connection.execute(
+        update(RELAY)
+        .where(RELAY.c.term == term)
+        .values(
+            lead_until=seconds_from_now(LEAD_SECONDS),
+            published_cursor=func.greatest(RELAY.c.published_cursor, published),
+        )
+    )
+    if renewed.rowcount == 0:
+        raise LeadLostError
+
+
+def release_lead(connection: Connection, term: int) -> None:
+    """Let the next one lead at once; does nothing if it does already."""
+    connection.execute(
+        update(RELAY).where(RELAY.c.term == term).values(leader=null(), lead_until=func.clock_timestamp())
+    )
+
+
+def record_sweep(connection: Connection, term: int) -> None:
+    """Record that a look through all jobs has ended. Raises ``LeadLostError``."""
+    if connection.execute(update(RELAY).where(RELAY.c.term == term).values(swept_at=func.clock_timestamp())).rowcount:
+        return
+    raise LeadLostError
+
+
+def fence(term: int) -> Exists:
+    """Whether ``term`` is the newest. If so, no newer one begins before the statement's transaction has ended."""
+    newest = select(RELAY.c.term).where(RELAY.c.term == term).with_for_update(read=True).cte("newest_term")
+    return select(newest.c.term).exists()
+
+
+@contextmanager
+def refused_as_lead_lost() -> Iterator[None]:
+    """Turn the refusal of a stale term by a function of the database into ``LeadLostError``."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) == STALE_TERM:
+            raise LeadLostError from None
+        raise
