@@ -36,7 +36,7 @@ class ScriptedExtractor:
     name = "scripted"
 
     def __init__(self) -> None:
-        self._redis = redis.Redis.from_url(os.environ["REDIS_URL"])
+        self._redis = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=None)
 
     def extract(
         self, image: ImageInput, *, schema_version: str, prompt_version: str, report: ProgressReport

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
+from jobqueue.store.claim import CHARGED_ATTEMPTS
 from jobqueue.store.interval import seconds_from_now
 from jobqueue.tables import JOBS
 
 WORKER_LOST_CODE = "WORKER_LOST"
 WORKER_LOST_MESSAGE = "The worker stopped in the middle of the extraction."
 WORKER_LOST_FINALLY = (
-    f"The worker stopped in the middle of the extraction {MAX_ATTEMPTS} times; this picture may be what stops it."
+    f"The worker stopped in the middle of the extraction, in attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}; this picture "
+    "may be what stops it: submit another photo of the menu."
 )
+TIMEOUT_CODE = "TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,20 @@ class ReapedJob:
     status: JobStatus
 
 
-def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
-    """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails."""
+@dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """What workers are set to, in seconds: how long an attempt may take, and how long a lease lasts."""
+
+    time_limit: float
+    lease_seconds: float
+
+
+def reap_expired_leases(connection: Connection, batch: int, limits: AttemptLimits) -> list[ReapedJob]:
+    """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails.
+
+    An attempt that had gone on for longer than the time limit when its lease was last renewed did not end at the limit
+    as it should have, so its process was killed for that.
+    """
     expired = (
         select(JOBS.c.id)
         .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.lease_expires_at < func.clock_timestamp())
@@ -40,8 +55,12 @@ def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
         .with_for_update(skip_locked=True)
         .cte("expired")
     )
-    used_up = JOBS.c.attempt >= MAX_ATTEMPTS
+    used_up = CHARGED_ATTEMPTS >= MAX_ATTEMPTS
     cancelled = JOBS.c.cancel_requested_at.is_not(None)
+    too_long = JOBS.c.lease_expires_at - JOBS.c.started_at >= timedelta(
+        seconds=limits.time_limit + limits.lease_seconds
+    )
+    timeout = f"The extraction took longer than {limits.time_limit:g} seconds and had to be broken off"
     reaped = connection.execute(
         update(JOBS)
         .where(JOBS.c.id == expired.c.id)
@@ -49,9 +68,16 @@ def reap_expired_leases(connection: Connection, batch: int) -> list[ReapedJob]:
             status=case((or_(cancelled, used_up), JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             run_after=func.clock_timestamp(),
             lease_expires_at=null(),
-            error_code=case((cancelled, CANCELLED_CODE), else_=WORKER_LOST_CODE),
+            error_code=case((cancelled, CANCELLED_CODE), (too_long, TIMEOUT_CODE), else_=WORKER_LOST_CODE),
             error_message=case(
-                (cancelled, CANCELLED_MESSAGE), (used_up, WORKER_LOST_FINALLY), else_=WORKER_LOST_MESSAGE
+                (cancelled, CANCELLED_MESSAGE),
+                (
+                    and_(too_long, used_up),
+                    f"{timeout}, in attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}; submit a smaller or clearer photo.",
+                ),
+                (too_long, f"{timeout}."),
+                (used_up, WORKER_LOST_FINALLY),
+                else_=WORKER_LOST_MESSAGE,
             ),
         )
         .returning(JOBS.c.id, JOBS.c.attempt, JOBS.c.status)

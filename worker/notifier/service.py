@@ -16,6 +16,7 @@ from jobqueue.errors import JobQueueError
 from jobqueue.redis_connection import connect_redis
 from jobqueue.replay import reconnect_delay
 from jobqueue.settings import Settings
+from jobqueue.store.recovery import AttemptLimits
 from worker.celery_app import app
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.relay import Relay
@@ -90,7 +91,8 @@ class Notifier:
     def _lead(self, wake_up: WakeUpConnection) -> None:
         log.info("This notifier leads.")
         relay = Relay(self._database, self._redis, self._dispatcher)
-        sweeper = Sweeper(self._database, self._dispatcher, self._settings.lease_seconds)
+        limits = AttemptLimits(self._settings.time_limit, self._settings.lease_seconds)
+        sweeper = Sweeper(self._database, self._dispatcher, limits)
         relay.resume()
         announced = False
         while not self._stopping:

@@ -6,7 +6,13 @@ import logging
 import time
 
 from jobqueue.database import Database
-from jobqueue.store.recovery import begin_waiting_again, overdue_jobs, overtaken_jobs, reap_expired_leases
+from jobqueue.store.recovery import (
+    AttemptLimits,
+    begin_waiting_again,
+    overdue_jobs,
+    overtaken_jobs,
+    reap_expired_leases,
+)
 from worker.notifier.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
@@ -17,11 +23,12 @@ OVERDUE_SECONDS = 5.0
 
 
 class Sweeper:
-    def __init__(self, database: Database, dispatcher: Dispatcher, lease_seconds: float) -> None:
+    def __init__(self, database: Database, dispatcher: Dispatcher, limits: AttemptLimits) -> None:
         self._database = database
         self._dispatcher = dispatcher
+        self._limits = limits
         # A worker renews its lease as soon as a database that was away is back; give it the time to.
-        self._reap_from = time.monotonic() + lease_seconds
+        self._reap_from = time.monotonic() + limits.lease_seconds
         self._next_at = 0.0
 
     def sweep(self) -> bool:
@@ -36,7 +43,8 @@ class Sweeper:
         return True
 
     def _reap(self) -> None:
-        for job in self._database.statement(lambda connection: reap_expired_leases(connection, BATCH)):
+        reaped = self._database.statement(lambda connection: reap_expired_leases(connection, BATCH, self._limits))
+        for job in reaped:
             log.warning("Job %s lost its worker in attempt %d; it is %s now.", job.id, job.attempt, job.status.value)
 
     def _send_lost_messages_again(self) -> None:
