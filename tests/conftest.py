@@ -31,6 +31,7 @@ EMPTY_DATABASE = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     DELETE FROM auth.users;
+    DELETE FROM menu_extraction_workers;
     UPDATE menu_extraction_relay SET last_cursor = 0, published_cursor = 0;
     UPDATE menu_extraction_settings SET value = 'every_change' WHERE name = 'notify_mode';
 """

@@ -26,7 +26,7 @@ task_soft_time_limit = _settings.time_limit
 task_time_limit = _settings.time_limit + 15
 
 # In containers set REMAP_SIGTERM=SIGQUIT: a plain TERM waits for running tasks without bound.
-worker_soft_shutdown_timeout = 20.0
+worker_soft_shutdown_timeout = _settings.soft_shutdown_seconds
 worker_cancel_long_running_tasks_on_connection_loss = False
 # With it a worker whose broker connection was cut in the middle of its jobs takes one message at a time until those it
 # takes afterwards are done. The jobs that come again beside themselves are dropped by the claim.

@@ -24,7 +24,7 @@ CHECK = f"{JOBS}_uncharged_attempts_not_negative"
 def upgrade() -> None:
     lock_briefly(JOBS)
     # Neither the column with its constant default nor the check of new rows alone looks through the table.
-    run(f"ALTER TABLE {JOBS} ADD COLUMN uncharged_attempts smallint NOT NULL DEFAULT 0")
+    run(f"ALTER TABLE {JOBS} ADD COLUMN uncharged_attempts smallint NOT NULL DEFAULT '0'")
     run(f"ALTER TABLE {JOBS} ADD CONSTRAINT {CHECK} CHECK (uncharged_attempts >= 0) NOT VALID")
     now = sa.text("clock_timestamp()")
     op.create_table(

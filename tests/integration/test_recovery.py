@@ -60,7 +60,7 @@ def test_the_fourth_lost_attempt_fails_the_job_with_a_reason(
     ended = current(manager, job.id)
     assert (ended.status, ended.error_code, ended.attempt) == ("failed", "WORKER_LOST", 4)
     assert ended.error is not None
-    assert "4 times" in ended.error
+    assert "4 of 4" in ended.error
     assert [one.status.value for one in manager.job_history(job.id)].count("processing") == 4
 
 
