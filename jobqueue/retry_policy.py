@@ -1,7 +1,8 @@
 """How often a job is attempted and how long it waits in between.
 
 The attempt number lives in the job's row and is counted when a worker claims the job, so the cap holds whatever
-is killed. Celery's own retry counter lives in a message and is lost with it.
+is killed. Celery's own retry counter lives in a message and is lost with it. Attempts that a worker gave back because
+it was asked to stop are not charged: the numbers here leave them out.
 """
 
 from __future__ import annotations

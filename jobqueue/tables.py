@@ -59,7 +59,11 @@ class Profile(Base):
 
 
 class MenuExtractionJob(Base):
-    """The record of a job. ``attempt`` is the fencing token: a worker writes only while it is still its own."""
+    """The record of a job. ``attempt`` is the fencing token: a worker writes only while it is still its own.
+
+    It only ever grows. ``uncharged_attempts`` counts those that were given back by a worker that was asked to stop; the
+    cap on attempts leaves them out.
+    """
 
     __tablename__ = "menu_extraction_jobs"
 
@@ -83,6 +87,7 @@ class MenuExtractionJob(Base):
     completed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    uncharged_attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     run_after: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     lease_expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -97,6 +102,7 @@ class MenuExtractionJob(Base):
         CheckConstraint("retry_count >= 0", name="retry_count_not_negative"),
         CheckConstraint("processing_time >= 0", name="processing_time_not_negative"),
         CheckConstraint("attempt >= 0", name="attempt_not_negative"),
+        CheckConstraint("uncharged_attempts >= 0", name="uncharged_attempts_not_negative"),
         CheckConstraint("status <> 'completed' OR result IS NOT NULL", name="completed_has_result"),
         CheckConstraint(
             "(status IN ('completed', 'failed')) = (completed_at IS NOT NULL)", name="finished_has_completed_at"
@@ -187,6 +193,18 @@ class MenuExtractionRelay(Base):
     )
 
 
+class MenuExtractionWorker(Base):
+    """A worker that has said within the last hour that it lives; see ``jobqueue/store/workers.py``."""
+
+    __tablename__ = "menu_extraction_workers"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    consuming: Mapped[bool]
+    received_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
 class MenuExtractionSetting(Base):
     """Settings that every process must agree on. ``notify_mode`` is ``every_change`` or ``wake_up``."""
 
@@ -227,4 +245,5 @@ class ExtractionFeedbackRow(Base):
 JOBS = cast(CoreTable, MenuExtractionJob.__table__)
 EVENTS = cast(CoreTable, MenuExtractionJobEvent.__table__)
 RELAY = cast(CoreTable, MenuExtractionRelay.__table__)
+WORKERS = cast(CoreTable, MenuExtractionWorker.__table__)
 FEEDBACK = cast(CoreTable, ExtractionFeedbackRow.__table__)

@@ -31,6 +31,7 @@ EMPTY_DATABASE = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
     DELETE FROM auth.users;
+    DELETE FROM menu_extraction_workers;
     UPDATE menu_extraction_relay SET last_cursor = 0, published_cursor = 0, term = 0,
         leader = NULL, lead_until = NULL, relayed_at = NULL, swept_at = NULL;
     UPDATE menu_extraction_settings SET value = 'every_change' WHERE name = 'notify_mode';
@@ -123,7 +124,7 @@ def redis_url(valkey_url: str) -> str:
 
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=None) as client:
         yield client
 
 

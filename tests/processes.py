@@ -52,12 +52,12 @@ class Processes:
             yield process
 
     @contextmanager
-    def worker(self, *options: str, concurrency: int = 2) -> Iterator[ManagedProcess]:
+    def worker(self, *options: str, concurrency: int = 2, **environment: str) -> Iterator[ManagedProcess]:
         command = [*WORKER, "--loglevel=INFO", f"--concurrency={concurrency}", *options]
-        with self.running(command, " ready.") as process:
+        with self.running(command, " ready.", **environment) as process:
             yield process
 
     @contextmanager
-    def notifier(self, ready: str = "This notifier leads.") -> Iterator[ManagedProcess]:
-        with self.running(NOTIFIER, ready) as process:
+    def notifier(self, ready: str = "This notifier leads.", **environment: str) -> Iterator[ManagedProcess]:
+        with self.running(NOTIFIER, ready, **environment) as process:
             yield process

@@ -5,8 +5,10 @@ The count of executions lives in Redis, because a step may kill the process that
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,7 +38,7 @@ class ScriptedExtractor:
     name = "scripted"
 
     def __init__(self) -> None:
-        self._redis = redis.Redis.from_url(os.environ["REDIS_URL"])
+        self._redis = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=None)
 
     def extract(
         self, image: ImageInput, *, schema_version: str, prompt_version: str, report: ProgressReport
@@ -66,6 +68,18 @@ class ScriptedExtractor:
                 raise PermanentExtractionError("There is no menu on this picture.", "NO_MENU_FOUND")
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "segfault":
+                ctypes.string_at(0)
+            case "sleep":
+                time.sleep(60)
+            case "selfish":
+                # Through PyDLL, C code keeps the interpreter to itself: no other thread renews the lease.
+                ctypes.PyDLL(None).sleep(4)
+                return ExtractionOutcome(RESULT, 0.9)
+            case "deaf":
+                # As C code would: the soft limit's signal comes and is not heeded.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+                time.sleep(60)
             case "memory":
                 raise MemoryError
             case "malformed":

@@ -24,6 +24,8 @@ class TcpProxy:
         self._frozen = False
         self._wake, self._woken = socket.socketpair()
         self._stopping = False
+        self.cut_at: bytes | None = None
+        """Whoever sends this loses their connection before it is carried on; the other connections live."""
         self.on_connection: Callable[[], None] | None = None
         """Called whenever somebody has connected, before anything is carried for them."""
 
@@ -102,7 +104,7 @@ class TcpProxy:
     def _carry(self, end: socket.socket) -> None:
         try:
             data = end.recv(65_536)
-            if data:
+            if data and not (self.cut_at and self.cut_at in data):
                 self._peers[end].sendall(data)
                 return
         except OSError:

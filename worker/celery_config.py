@@ -20,17 +20,22 @@ task_ignore_result = True
 task_acks_late = True
 task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
+worker_consumer = "worker.consumer:ExtractionConsumer"
 
 task_soft_time_limit = _settings.time_limit
 task_time_limit = _settings.time_limit + 15
 
 # In containers set REMAP_SIGTERM=SIGQUIT: a plain TERM waits for running tasks without bound.
-worker_soft_shutdown_timeout = 20.0
+worker_soft_shutdown_timeout = _settings.soft_shutdown_seconds
 worker_cancel_long_running_tasks_on_connection_loss = False
+# With it a worker whose broker connection was cut in the middle of its jobs takes one message at a time until those it
+# takes afterwards are done. The jobs that come again beside themselves are dropped by the claim.
+worker_enable_prefetch_count_reduction = False
 worker_send_task_events = True
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # the default gives up after 100 attempts
+broker_channel_error_retry = True  # a Redis that refuses writes for a moment (failover, full disk) is no reason to exit
 task_publish_retry_policy = {"max_retries": 3, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.3}
 if broker_url.startswith(("redis://", "rediss://", "unix://")):
     broker_transport_options = {

@@ -133,16 +133,16 @@ class Attempt:
             log.info("Job %s completed in %d ms.", self._job.id, completion.processing_time)
 
     def _try_again(self, code: str, message: str, retry_after: float | None = None) -> None:
-        attempt = self._job.attempt
-        if not may_retry(attempt):
-            self._fail(code, f"{message} This was attempt {attempt} of {MAX_ATTEMPTS}; try again later.")
+        attempt, charged = self._job.attempt, self._job.charged_attempt
+        if not may_retry(charged):
+            self._fail(code, f"{message} This was attempt {charged} of {MAX_ATTEMPTS}; try again later.")
             return
-        delay = backoff_seconds(attempt, self._resources.settings.retry_backoff, retry_after=retry_after)
+        delay = backoff_seconds(charged, self._resources.settings.retry_backoff, retry_after=retry_after)
         queued = self._store(
             lambda c: requeue_attempt(c, self._job.id, attempt, code=code, message=message, delay_seconds=delay)
         )
         if queued:
-            raise AttemptFailedError(code, attempt, delay)
+            raise AttemptFailedError(code, charged, delay)
 
     def _fail(self, code: str, message: str) -> None:
         elapsed = self._elapsed_ms()

@@ -47,7 +47,7 @@ class LeaseKeeper:
         lease = Lease(job.id, job.attempt)
         with self._changed:
             self._held[job.id, job.attempt] = lease
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 self._thread.start()
         try:

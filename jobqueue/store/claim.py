@@ -15,7 +15,10 @@ from jobqueue.tables import JOBS
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """What a worker needs to know of the job it now holds. ``attempt`` is its fencing token."""
+    """What a worker needs to know of the job it now holds.
+
+    ``attempt`` is its fencing token, ``charged_attempt`` the number among the ``MAX_ATTEMPTS`` that the job may have.
+    """
 
     id: UUID
     user_id: UUID
@@ -24,6 +27,10 @@ class ClaimedJob:
     schema_version: str
     prompt_version: str
     attempt: int
+    charged_attempt: int
+
+
+CHARGED_ATTEMPTS = JOBS.c.attempt - JOBS.c.uncharged_attempts
 
 
 def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_seconds: float) -> ClaimedJob | None:
@@ -37,7 +44,7 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
             JOBS.c.id == job_id,
             JOBS.c.status == JobStatus.QUEUED.value,
             JOBS.c.run_after <= func.clock_timestamp(),
-            JOBS.c.attempt < MAX_ATTEMPTS,
+            CHARGED_ATTEMPTS < MAX_ATTEMPTS,
         )
         .values(
             status=JobStatus.PROCESSING.value,
@@ -56,6 +63,7 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
             JOBS.c.schema_version,
             JOBS.c.prompt_version,
             JOBS.c.attempt,
+            CHARGED_ATTEMPTS,
         )
     ).one_or_none()
     return None if row is None else ClaimedJob(*row)

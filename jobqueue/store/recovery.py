@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, null, or_, select, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
+from jobqueue.store.claim import CHARGED_ATTEMPTS
 from jobqueue.store.interval import seconds_from_now
 from jobqueue.store.leadership import fence
 from jobqueue.tables import JOBS
@@ -18,8 +19,10 @@ from jobqueue.tables import JOBS
 WORKER_LOST_CODE = "WORKER_LOST"
 WORKER_LOST_MESSAGE = "The worker stopped in the middle of the extraction."
 WORKER_LOST_FINALLY = (
-    f"The worker stopped in the middle of the extraction {MAX_ATTEMPTS} times; this picture may be what stops it."
+    f"The worker stopped in the middle of the extraction, in attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}; this picture "
+    "may be what stops it: submit another photo of the menu."
 )
+TIMEOUT_CODE = "TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,23 @@ class ReapedJob:
     status: JobStatus
 
 
-def reap_expired_leases(connection: Connection, term: int, batch: int) -> list[ReapedJob]:
+@dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """What workers are set to, in seconds: how long an attempt may take, and how long a lease lasts."""
+
+    time_limit: float
+    lease_seconds: float
+
+
+def reap_expired_leases(connection: Connection, term: int, batch: int, limits: AttemptLimits) -> list[ReapedJob]:
     """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails.
+
+    An attempt that had gone on for longer than the time limit when its lease was last renewed did not end at the limit
+    as it should have, so its process was killed for that.
 
     Jobs that another transaction holds locked are left for later. Nothing happens unless ``term`` is the newest.
     """
-    return _reap(connection, term, _expired().limit(batch))
+    return _reap(connection, term, _expired().limit(batch), limits)
 
 
 def expired_leases(connection: Connection, batch: int) -> list[UUID]:
@@ -44,9 +58,9 @@ def expired_leases(connection: Connection, batch: int) -> list[UUID]:
     return list(connection.execute(_expired().limit(batch)).scalars())
 
 
-def reap_expired_lease(connection: Connection, term: int, job_id: UUID) -> list[ReapedJob]:
+def reap_expired_lease(connection: Connection, term: int, job_id: UUID, limits: AttemptLimits) -> list[ReapedJob]:
     """The same for one job."""
-    return _reap(connection, term, _expired().where(JOBS.c.id == job_id))
+    return _reap(connection, term, _expired().where(JOBS.c.id == job_id), limits)
 
 
 def _expired() -> Select[UUID]:
@@ -57,10 +71,14 @@ def _expired() -> Select[UUID]:
     )
 
 
-def _reap(connection: Connection, term: int, jobs: Select[UUID]) -> list[ReapedJob]:
+def _reap(connection: Connection, term: int, jobs: Select[UUID], limits: AttemptLimits) -> list[ReapedJob]:
     expired = jobs.with_for_update(skip_locked=True).cte("expired")
-    used_up = JOBS.c.attempt >= MAX_ATTEMPTS
+    used_up = CHARGED_ATTEMPTS >= MAX_ATTEMPTS
     cancelled = JOBS.c.cancel_requested_at.is_not(None)
+    too_long = JOBS.c.lease_expires_at - JOBS.c.started_at >= timedelta(
+        seconds=limits.time_limit + limits.lease_seconds
+    )
+    timeout = f"The extraction took longer than {limits.time_limit:g} seconds and had to be broken off"
     reaped = connection.execute(
         update(JOBS)
         .where(JOBS.c.id == expired.c.id, fence(term))
@@ -68,9 +86,16 @@ def _reap(connection: Connection, term: int, jobs: Select[UUID]) -> list[ReapedJ
             status=case((or_(cancelled, used_up), JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             run_after=func.clock_timestamp(),
             lease_expires_at=null(),
-            error_code=case((cancelled, CANCELLED_CODE), else_=WORKER_LOST_CODE),
+            error_code=case((cancelled, CANCELLED_CODE), (too_long, TIMEOUT_CODE), else_=WORKER_LOST_CODE),
             error_message=case(
-                (cancelled, CANCELLED_MESSAGE), (used_up, WORKER_LOST_FINALLY), else_=WORKER_LOST_MESSAGE
+                (cancelled, CANCELLED_MESSAGE),
+                (
+                    and_(too_long, used_up),
+                    f"{timeout}, in attempt {MAX_ATTEMPTS} of {MAX_ATTEMPTS}; submit a smaller or clearer photo.",
+                ),
+                (too_long, f"{timeout}."),
+                (used_up, WORKER_LOST_FINALLY),
+                else_=WORKER_LOST_MESSAGE,
             ),
         )
         .returning(JOBS.c.id, JOBS.c.attempt, JOBS.c.status)

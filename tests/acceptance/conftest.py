@@ -84,7 +84,7 @@ def make_application(image_server: ImageServer) -> Iterator[MakeApplication]:
 
     def make(settings: Settings, engine: Engine) -> Application:
         manager = JobQueueManager(engine, settings=settings)
-        client = redis.Redis.from_url(settings.required_redis_url)
+        client = redis.Redis.from_url(settings.required_redis_url, socket_timeout=None)
         opened.extend((manager, client))
         return Application(manager, add_user(engine), image_server, client)
 

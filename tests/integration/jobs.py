@@ -12,8 +12,10 @@ from jobqueue import ExtractionJob, JobQueueManager
 from jobqueue.database import Database
 from jobqueue.store.claim import ClaimedJob, claim_job
 from jobqueue.store.completion import Completion, complete_attempt, fail_attempt, requeue_attempt
+from jobqueue.store.recovery import AttemptLimits, ReapedJob, reap_expired_leases
 from tests.scripted_extractor import RESULT
 
+LIMITS = AttemptLimits(time_limit=120, lease_seconds=10)
 URL = "https://pictures.example/menu.png"
 _numbers = itertools.count(1)
 
@@ -53,6 +55,11 @@ def requeue(engine: Engine, job_id: UUID, attempt: int, delay_seconds: float = 0
     return Database(engine).run(
         lambda c: requeue_attempt(c, job_id, attempt, code="BUSY", message="Busy.", delay_seconds=delay_seconds)
     )
+
+
+def reap(engine: Engine, batch: int = 100) -> list[ReapedJob]:
+    """What the sweeper does each second, with the default limits."""
+    return Database(engine).run(lambda c: reap_expired_leases(c, 0, batch, LIMITS))
 
 
 def completed(manager: JobQueueManager, engine: Engine, user_id: UUID, **options: Any) -> ExtractionJob:

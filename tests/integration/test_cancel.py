@@ -13,7 +13,7 @@ from jobqueue import InvalidInputError, InvalidStatusError, JobNotFoundError, Jo
 from jobqueue.database import Database
 from jobqueue.store.claim import renew_leases
 from jobqueue.store.completion import cancel_attempt
-from jobqueue.store.recovery import overdue_jobs, reap_expired_leases
+from jobqueue.store.recovery import overdue_jobs
 from tests.integration.jobs import (
     claim,
     claimed,
@@ -24,6 +24,7 @@ from tests.integration.jobs import (
     fail,
     failed,
     queued,
+    reap,
     requeue,
     row,
     some_hash,
@@ -123,7 +124,7 @@ def test_a_worker_that_is_lost_after_the_request_leaves_a_cancelled_job(
     claimed(engine, job.id)
     manager.cancel_job(job.id, user_id)
     expire_leases(engine)
-    (reaped,) = Database(engine).run(lambda c: reap_expired_leases(c, 0, 10))
+    (reaped,) = reap(engine)
     assert (reaped.id, reaped.status) == (job.id, "failed")
     assert current(manager, job.id).error_code == "CANCELLED"
     assert claim(engine, job.id) is None

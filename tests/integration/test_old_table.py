@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from jobqueue.database import Database, create_database_engine
 from jobqueue.migration import migrate
 from jobqueue.store.event_log import number_pending
-from jobqueue.store.recovery import reap_expired_leases
-from tests.integration.jobs import claimed
+from tests.integration.jobs import claimed, reap
 from tests.integration.old_database import (
     ALICE,
     ROWS,
@@ -109,7 +108,7 @@ def test_queued_jobs_are_dispatched_and_jobs_in_work_get_a_lease_that_ends(upgra
 
     assert found["2"].lease_expires_at is not None
     script(upgraded, "UPDATE menu_extraction_jobs SET lease_expires_at = now() WHERE status = 'processing'")
-    (reaped, *_) = Database(upgraded).run(lambda connection: reap_expired_leases(connection, 0, 10))
+    (reaped, *_) = reap(upgraded)
     assert reaped.id == found["2"].id
     history = "SELECT seq, status FROM menu_extraction_job_events WHERE job_id = :id ORDER BY 1"
     assert rows(upgraded, history, id=reaped.id) == [(1, "processing"), (2, "queued")]

@@ -178,7 +178,7 @@ def test_one_claim_of_many_wins(manager: JobQueueManager, engine: Engine, databa
     job = queued(manager, user_id)
     outcomes = race(database_url, [("claim", (job.id,))] * 32)
     (winner,) = [one for one in outcomes if one is not None]
-    assert winner == ClaimedJob(job.id, user_id, URL, job.image_hash, "stage1", "v1.0", attempt=1)
+    assert winner == ClaimedJob(job.id, user_id, URL, job.image_hash, "stage1", "v1.0", attempt=1, charged_attempt=1)
     assert current(manager, job.id).attempt == 1
 
 

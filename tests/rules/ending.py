@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from jobqueue import ExtractionJob
 from jobqueue.database import Database
 from jobqueue.store.completion import cancel_attempt
-from jobqueue.store.recovery import reap_expired_leases
-from tests.integration.jobs import claim, complete, fail, requeue
+from tests.integration.jobs import claim, complete, fail, reap, requeue
 from tests.rules.model import Job, Refused
 from tests.rules.reached import Reached
 from tests.rules.world import SESSIONS, WHICH, WHO, World, expect_refusal, step
@@ -151,7 +150,7 @@ class Ending(World):
         with self.engine.begin() as connection:
             expire = "UPDATE menu_extraction_jobs SET lease_expires_at = '2020-01-01' WHERE id = :id"
             connection.execute(text(expire), {"id": job.id})
-        (reaped,) = Database(self.engine).run(lambda c: reap_expired_leases(c, 0, 100))
+        (reaped,) = reap(self.engine)
         finally_lost = job.cancel_requested or job.attempt == 4
         assert (reaped.id, reaped.status) == (job.id, "failed" if finally_lost else "queued")
         code = "CANCELLED" if job.cancel_requested else "WORKER_LOST"

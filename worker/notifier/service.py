@@ -22,6 +22,7 @@ from jobqueue.redis_connection import connect_redis
 from jobqueue.replay import reconnect_delay
 from jobqueue.settings import Settings
 from jobqueue.store.leadership import Lead, LeadLostError, release_lead, take_lead
+from jobqueue.store.recovery import AttemptLimits
 from worker.celery_app import app
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.outage_log import OutageLog
@@ -134,7 +135,8 @@ class Notifier:
 
     def _relay_and_sweep(self, lead: Lead, wake_up: WakeUpConnection) -> None:
         relay = Relay(self._database, Publisher(self._redis, lead.term, lead.database), self._dispatcher, lead)
-        sweeper = Sweeper(self._database, self._dispatcher, lead, self._settings.lease_seconds)
+        limits = AttemptLimits(self._settings.time_limit, self._settings.lease_seconds)
+        sweeper = Sweeper(self._database, self._dispatcher, lead, limits)
         relay.resume()
         announced = False
         missed = 0

@@ -10,6 +10,7 @@ from jobqueue.database import Database
 from jobqueue.errors import JobQueueError
 from jobqueue.store.leadership import Lead, record_sweep
 from jobqueue.store.recovery import (
+    AttemptLimits,
     ReapedJob,
     begin_waiting_again,
     expired_leases,
@@ -30,11 +31,12 @@ OVERDUE_SECONDS = 5.0
 class Sweeper:
     """One leader's sweeper. Raises ``LeadLostError`` when another notifier has taken the lead."""
 
-    def __init__(self, database: Database, dispatcher: Dispatcher, lead: Lead, lease_seconds: float) -> None:
+    def __init__(self, database: Database, dispatcher: Dispatcher, lead: Lead, limits: AttemptLimits) -> None:
         self._database = database
         self._dispatcher = dispatcher
         self._term = lead.term
-        self._reap_from = time.monotonic() + seconds_for_renewals(lead.unled_seconds, lease_seconds)
+        self._reap_from = time.monotonic() + seconds_for_renewals(lead.unled_seconds, limits.lease_seconds)
+        self._limits = limits
         self._next_at = 0.0
         self._refused: set[UUID] = set()
 
@@ -52,7 +54,9 @@ class Sweeper:
 
     def _reap(self) -> None:
         try:
-            reaped = self._database.statement(lambda connection: reap_expired_leases(connection, self._term, BATCH))
+            reaped = self._database.statement(
+                lambda connection: reap_expired_leases(connection, self._term, BATCH, self._limits)
+            )
         except JobQueueError:
             # Postgres is away, which the next statement finds too; or it refuses one of the rows.
             reaped = self._reap_one_by_one()
@@ -64,7 +68,9 @@ class Sweeper:
         for job_id in self._database.statement(lambda connection: expired_leases(connection, BATCH)):
             try:
                 reaped += self._database.statement(
-                    lambda connection, job_id=job_id: reap_expired_lease(connection, self._term, job_id)  # type: ignore[misc]
+                    lambda connection, job_id=job_id: reap_expired_lease(  # type: ignore[misc]
+                        connection, self._term, job_id, self._limits
+                    )
                 )
             except JobQueueError as error:
                 if job_id not in self._refused:

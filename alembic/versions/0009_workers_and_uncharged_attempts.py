@@ -1,0 +1,47 @@
+"""Which workers live, and the attempts that a worker gave back because it was asked to stop.
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from migration_steps.brief_lock import lock_briefly
+from migration_steps.database import run, scalar
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+JOBS = "menu_extraction_jobs"
+WORKERS = "menu_extraction_workers"
+CHECK = f"{JOBS}_uncharged_attempts_not_negative"
+
+
+def upgrade() -> None:
+    lock_briefly(JOBS)
+    # Neither the column with its constant default nor the check of new rows alone looks through the table.
+    run(f"ALTER TABLE {JOBS} ADD COLUMN uncharged_attempts smallint NOT NULL DEFAULT '0'")
+    run(f"ALTER TABLE {JOBS} ADD CONSTRAINT {CHECK} CHECK (uncharged_attempts >= 0) NOT VALID")
+    now = sa.text("clock_timestamp()")
+    op.create_table(
+        WORKERS,
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=now),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, server_default=now),
+        sa.Column("consuming", sa.Boolean, nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True)),
+    )
+    if scalar("SELECT to_regprocedure('auth.uid()')") is not None:
+        run(f"ALTER TABLE {WORKERS} ENABLE ROW LEVEL SECURITY")
+    with op.get_context().autocommit_block():
+        run(f"ALTER TABLE {JOBS} VALIDATE CONSTRAINT {CHECK}")
+
+
+def downgrade() -> None:
+    op.drop_table(WORKERS)
+    lock_briefly(JOBS)
+    run(f"ALTER TABLE {JOBS} DROP COLUMN uncharged_attempts")

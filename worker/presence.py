@@ -1,0 +1,149 @@
+"""Says in the database that this worker lives and whether it consumes, from its main process.
+
+A worker that answers pings may consume nothing. What it says here is judged beside the jobs that wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from sqlalchemy.pool import NullPool
+
+from jobqueue.database import Database, create_database_engine
+from jobqueue.errors import JobQueueError
+from jobqueue.settings import load_settings
+from jobqueue.store.workers import record_worker, remove_worker
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+LEAVING_SECONDS = 3.0
+
+# Children are forked whenever one has died. One that was forked in the middle of a statement would inherit the open
+# connection and locks that nobody releases there. A statement that hangs must not keep the worker from forking, though.
+_quiet = threading.Lock()
+_FORK_WAITS_SECONDS = 1.0
+
+
+class Presence:
+    """One thread; its connection lives for one statement at a time, so children have no part in it."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._name: str = worker.hostname
+        engine = create_database_engine(
+            load_settings().required_database_url, application_name="menu-jobqueue worker", poolclass=NullPool
+        )
+        self._database = Database(engine)
+        self._received_at: float | None = None
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def begin(self) -> None:
+        signals.task_received.connect(self._on_message, weak=False)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Take the row away, unless the database is away; returns within a few seconds."""
+        self._leaving.set()
+        if self._thread.is_alive():
+            self._thread.join(LEAVING_SECONDS)
+
+    def _on_message(self, **_details: Any) -> None:
+        self._received_at = time.monotonic()
+
+    def _run(self) -> None:
+        begins, silent = True, False
+        while not self._leaving.is_set():
+            try:
+                self._tell(begins=begins)
+            except JobQueueError as error:
+                if not silent:
+                    log.warning("The database does not hear that this worker lives (%s); trying again.", error)
+                silent = True
+            else:
+                if silent:
+                    log.info("The database hears again that this worker lives.")
+                begins, silent = False, False
+            self._leaving.wait(EVERY_SECONDS)
+        try:
+            self._write(lambda connection: remove_worker(connection, self._name))
+        except JobQueueError as error:
+            log.debug("The row of this worker stays for an hour: %s", error)
+
+    def _tell(self, *, begins: bool) -> None:
+        consuming = is_consuming(self._worker)
+        received_age = None if self._received_at is None else time.monotonic() - self._received_at
+        self._write(
+            lambda connection: record_worker(
+                connection, self._name, begins=begins, consuming=consuming, received_age=received_age
+            )
+        )
+
+    def _write(self, work: Any) -> None:
+        with _quiet:
+            self._database.run(work)
+
+
+def is_consuming(worker: Any) -> bool:
+    """Whether the worker holds a live connection to the broker and a consumer on it."""
+    consumer = worker.consumer
+    if consumer is None or consumer.blueprint.state != bootsteps.RUN:
+        return False
+    connection = consumer.connection
+    return bool(consumer.task_consumer is not None and connection is not None and connection.connected)
+
+
+class PresenceStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery ships no types
+    """Begins after the pool's children were forked; a warm shutdown leaves it running until the last job is done."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        worker.presence = None
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        worker.presence = Presence(worker)
+        worker.presence.begin()
+
+    def stop(self, worker: Any) -> None:
+        """Nothing yet: ``worker_shutdown`` comes when the pool has ended too."""
+
+    def terminate(self, worker: Any) -> None:
+        leave(worker)
+
+
+def leave(worker: Any) -> None:
+    """Take the worker's row away if it has one."""
+    if worker.presence is not None:
+        worker.presence.leave()
+
+
+def install_presence(app: Celery) -> None:
+    """Let every worker that is started for ``app`` say that it lives."""
+    app.steps["worker"].add(PresenceStep)
+
+    def on_shutdown(sender: Any, **_details: Any) -> None:
+        if sender.app is app and hasattr(sender, "presence"):
+            leave(sender)
+
+    signals.worker_shutdown.connect(on_shutdown, weak=False)
+
+
+def _before_fork() -> None:
+    _held.append(_quiet.acquire(timeout=_FORK_WAITS_SECONDS))
+
+
+def _after_fork() -> None:
+    if _held.pop():
+        _quiet.release()
+
+
+_held: list[bool] = []
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
