@@ -15,11 +15,13 @@ class RelayState:
     ``led``: somebody holds the lead right now; ``leader`` is who took it last and did not give it back.
     ``lag_seconds``: age of the oldest event that was not certainly published. ``relayed_seconds_ago``: since a leader
     last found that everything had gone out. ``swept_seconds_ago``: since the jobs were last looked through.
+    ``unled_seconds``: how long nobody has led; ``None`` also if nobody ever did.
     """
 
     leader: str | None
     term: int
     led: bool
+    unled_seconds: float | None
     lead_until: datetime | None
     relayed_at: datetime | None
     swept_at: datetime | None
@@ -30,7 +32,8 @@ class RelayState:
 
 # Two rows from the ends of two indexes, however many events there are.
 _STATE = text("""
-    SELECT leader, term, coalesce(leader IS NOT NULL AND lead_until >= now, false) AS led, lead_until, relayed_at,
+    SELECT leader, term, coalesce(leader IS NOT NULL AND lead_until >= now, false) AS led, lead_until,
+           EXTRACT(EPOCH FROM now - lead_until) AS unled, relayed_at,
            swept_at, EXTRACT(EPOCH FROM now - oldest.at) AS lag, EXTRACT(EPOCH FROM now - relayed_at) AS relayed,
            EXTRACT(EPOCH FROM now - swept_at) AS swept
     FROM menu_extraction_relay AS relay, (SELECT clock_timestamp() AS now) AS clock,
@@ -48,6 +51,7 @@ def relay_state(connection: Connection) -> RelayState:
         leader=row.leader,
         term=row.term,
         led=row.led,
+        unled_seconds=None if row.led else _age(row.unled),
         lead_until=_utc(row.lead_until),
         relayed_at=_utc(row.relayed_at),
         swept_at=_utc(row.swept_at),

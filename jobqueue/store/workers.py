@@ -1,41 +1,18 @@
-"""Which workers live, whether they consume, and how long jobs have been waiting for them."""
+"""Which workers live and whether they consume, as they said themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Double, cast, delete, extract, func, null, select
 from sqlalchemy.dialects.postgresql import insert
 
+from jobqueue.health import WorkerPresence
 from jobqueue.states import JobStatus
 from jobqueue.store.interval import seconds_from_now
 from jobqueue.tables import JOBS, WORKERS
 
 FORGOTTEN_AFTER_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class LivingWorker:
-    """What a worker said last. Ages are seconds by the database's clock.
-
-    ``consuming``: it had a live connection to the broker; ``received_age``: since it last took a message, ``None`` when
-    it never did; ``jobs``: how many it is working on now.
-    """
-
-    name: str
-    started_at: datetime
-    seen_age: float
-    consuming: bool
-    received_age: float | None
-    jobs: int
-
-    def is_idle_while_jobs_wait(self, oldest_due_age: float | None, patience_seconds: float) -> bool:
-        """Whether it answers but consumes nothing: a job has been due for longer than ``patience_seconds``, and in that
-        time this worker has neither taken a message nor worked."""
-        if oldest_due_age is None or oldest_due_age <= patience_seconds or self.jobs:
-            return False
-        return self.received_age is None or self.received_age > patience_seconds
 
 
 def record_worker(
@@ -56,44 +33,23 @@ def remove_worker(connection: Connection, name: str) -> None:
     connection.execute(delete(WORKERS).where(WORKERS.c.name == name))
 
 
-def living_workers(connection: Connection, within_seconds: float) -> list[LivingWorker]:
-    """The workers seen within so many seconds, by name."""
+def known_workers(connection: Connection) -> tuple[WorkerPresence, ...]:
+    """The workers that have not stopped in good order within the last hour, by name."""
     # A claim names the process too: name/pid.
-    jobs = (
+    holds = (
         select(func.count())
-        .where(
-            JOBS.c.status == JobStatus.PROCESSING.value,
-            JOBS.c.lease_expires_at > func.clock_timestamp(),
-            func.starts_with(JOBS.c.worker, WORKERS.c.name + "/"),
-        )
+        .where(JOBS.c.status == JobStatus.PROCESSING.value, func.starts_with(JOBS.c.worker, WORKERS.c.name + "/"))
         .scalar_subquery()
     )
+    received_ago = _age(func.coalesce(WORKERS.c.received_at, WORKERS.c.started_at))
     rows = connection.execute(
-        select(
-            WORKERS.c.name,
-            WORKERS.c.started_at,
-            _age(WORKERS.c.seen_at).label("seen_age"),
-            WORKERS.c.consuming,
-            _age(WORKERS.c.received_at).label("received_age"),
-            jobs.label("jobs"),
+        select(WORKERS.c.name, _age(WORKERS.c.seen_at), WORKERS.c.consuming, received_ago, holds).order_by(
+            WORKERS.c.name
         )
-        .where(WORKERS.c.seen_at > seconds_from_now(-within_seconds))
-        .order_by(WORKERS.c.name)
     )
-    return [
-        LivingWorker(row.name, row.started_at.astimezone(UTC), row.seen_age, row.consuming, row.received_age, row.jobs)
-        for row in rows
-    ]
-
-
-def oldest_due_job_age(connection: Connection) -> float | None:
-    """For how many seconds the oldest queued job has been due; ``None`` when none is."""
-    now = func.clock_timestamp()
-    oldest = select(func.min(JOBS.c.run_after)).where(JOBS.c.status == JobStatus.QUEUED.value, JOBS.c.run_after <= now)
-    age: float | None = connection.execute(select(_age(oldest.scalar_subquery()))).scalar_one()
-    return age
+    return tuple(WorkerPresence(*row) for row in rows)
 
 
 def _age(moment: ColumnElement[datetime]) -> ColumnElement[float]:
     span: ColumnElement[timedelta] = func.clock_timestamp() - moment
-    return cast(extract("epoch", span), Double)
+    return func.greatest(cast(extract("epoch", span), Double), 0.0)

@@ -13,6 +13,7 @@ from jobqueue.database import Database
 from jobqueue.store.claim import ClaimedJob, claim_job
 from jobqueue.store.completion import Completion, complete_attempt, fail_attempt, requeue_attempt
 from jobqueue.store.recovery import AttemptLimits, ReapedJob, reap_expired_leases
+from jobqueue.store.workers import record_worker
 from tests.scripted_extractor import RESULT
 
 LIMITS = AttemptLimits(time_limit=120, lease_seconds=10)
@@ -79,6 +80,11 @@ def current(manager: JobQueueManager, job_id: UUID) -> ExtractionJob:
     job = manager.get_job_status(job_id)
     assert job is not None
     return job
+
+
+def report_worker(engine: Engine, name: str, *, consuming: bool = True, received_age: float | None = 0) -> None:
+    """What a worker's main process does every few seconds."""
+    Database(engine).run(lambda c: record_worker(c, name, begins=False, consuming=consuming, received_age=received_age))
 
 
 def row(engine: Engine, job_id: UUID) -> dict[str, Any]:

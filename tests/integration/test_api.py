@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from fastapi import FastAPI, Header, HTTPException
+from sqlalchemy import Engine
 
 from jobqueue import JobQueueManager, Settings
 from jobqueue.api import create_router
@@ -16,7 +17,7 @@ from jobqueue.settings import load_settings
 from tests.api_server import SECRET, api_client, served, with_secret
 from tests.image_server import ImageServer
 from tests.integration.api_answers import NOBODYS, ROUTES, SUBMIT, refused
-from tests.integration.jobs import queued, some_hash
+from tests.integration.jobs import queued, report_worker, some_hash
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
