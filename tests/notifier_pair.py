@@ -55,6 +55,12 @@ class Member:
         return self.process
 
     @property
+    def stands_by(self) -> bool:
+        """What it said of itself last."""
+        said = [line.endswith("standing by.") for line in self.lines if " leads" in line]
+        return said[-1:] == [True]
+
+    @property
     def lines(self) -> list[str]:
         return self.log_path.read_text().splitlines()
 
@@ -91,7 +97,7 @@ class Pair:
             pid = int(state.leader.split(":")[-2])
             leader = next(one for one in self._members if one.process.pid == pid)
             standby = next(one for one in self._members if one is not leader)
-            return (leader, standby) if standby.lines and "standing by" in standby.lines[-1] else None
+            return (leader, standby) if standby.stands_by else None
 
         found = eventually(settled, within=30, what="a leader and a standby")
         assert found is not None
