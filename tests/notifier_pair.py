@@ -119,6 +119,22 @@ class Pair:
                 {"status": status, "id": job_id},
             )
 
+    def set_notify_mode(self, mode: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text("UPDATE menu_extraction_settings SET value = :mode"), {"mode": mode})
+
+    def somebody_sleeps(self) -> bool:
+        """Whether the lock of a sleeping notifier is held."""
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted"
+        with self.engine.connect() as connection:
+            return bool(connection.execute(text(query)).scalar_one())
+
+    def writes(self) -> int:
+        """A number that grows by one with every transaction that writes."""
+        with self.engine.connect() as connection:
+            query = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+            return int(connection.execute(text(query)).scalar_one())
+
     def is_numbered(self, job_id: UUID) -> bool:
         with self.engine.connect() as connection:
             query = "SELECT cursor IS NOT NULL FROM menu_extraction_job_events WHERE job_id = :id"

@@ -17,7 +17,7 @@ from tests.tcp_proxy import TcpProxy
 from tests.transaction_pooler import TransactionPooler
 from worker.notifier import wake_up as wake_up_module
 from worker.notifier.wake_up import Notify, SessionLostError, WakeUpConnection
-from worker.postgres_deadline import DeadlineConnection, limit_waits
+from worker.postgres_deadline import limit_waits
 
 
 def notifying(engine: Engine) -> Notify:
@@ -114,17 +114,6 @@ def test_a_limited_connection_works_like_any_other(database_url: str, engine: En
         assert time.monotonic() - began < 5
     os.close(interrupt)
     os.close(never)
-
-
-@pytest.mark.usefixtures("_limited_waits")
-def test_only_our_connections_of_the_process_have_a_limit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DeadlineConnection, "answer_within", 0.2)
-    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.5)")
-    ours = psycopg2.connect(database_url, connection_factory=DeadlineConnection)
-    with ours.cursor() as cursor, pytest.raises(psycopg2.OperationalError, match=r"within 0\.2 seconds"):
-        cursor.execute("SELECT pg_sleep(5)")
-    assert ours.closed
 
 
 def test_a_sleeper_that_says_nothing_any_more_loses_its_session_and_with_it_the_lock(
