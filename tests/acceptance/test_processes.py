@@ -245,6 +245,20 @@ def test_a_notifier_does_not_start_behind_a_pooler_in_transaction_mode(processes
     assert "JOBQUEUE_NOTIFIER_DATABASE_URL" in lines[0]
 
 
+def test_a_notifier_works_behind_such_a_pooler_when_it_listens_at_a_direct_address(
+    own_application: Application, processes: Processes, database_url: str
+) -> None:
+    url = make_url(database_url)
+    assert url.host is not None
+    pooler = TransactionPooler((url.host, url.port or 5432), size=1)
+    with pooler.running():
+        pooled = url.set(host="127.0.0.1", port=pooler.port).render_as_string(hide_password=False)
+        addresses = {"DATABASE_URL": pooled, "JOBQUEUE_NOTIFIER_DATABASE_URL": database_url}
+        with processes.running(NOTIFIER, "This notifier leads.", **addresses):
+            own_application.submit("ok")
+            eventually(lambda: waiting_messages(own_application.redis) == 1, what="the message")
+
+
 def test_a_worker_without_its_extractor_does_not_start(processes: Processes) -> None:
     code, lines = ended_by_itself(processes, WORKER, JOBQUEUE_EXTRACTOR="no.such.module:Extractor")
     assert code not in (0, None)
