@@ -276,6 +276,21 @@ def test_a_relay_that_lost_the_lead_numbers_and_publishes_nothing(
     assert [one["id"] for one in subscriber.received(1)] == [str(job.id)]
 
 
+def test_redis_hears_of_a_new_leader_that_has_nothing_to_say_and_again_after_it_was_emptied(
+    engine: Engine, make_relay: MakeRelay, redis_client: redis.Redis
+) -> None:
+    old = lead(engine)
+    publisher = Publisher(redis_client, old.term, old.database)
+    publisher.publish(())
+    new = make_relay()
+    with pytest.raises(StaleTermError):
+        publisher.publish(())
+    redis_client.flushdb()
+    new.look_after_redis()
+    with pytest.raises(StaleTermError):
+        publisher.publish(())
+
+
 def test_what_it_had_numbered_before_it_lost_the_lead_is_published_by_the_next_one_alone(
     manager: JobQueueManager,
     engine: Engine,
