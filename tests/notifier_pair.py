@@ -55,6 +55,12 @@ class Member:
         return self.process
 
     @property
+    def stands_by(self) -> bool:
+        """What it said of itself last."""
+        said = [line.endswith("standing by.") for line in self.lines if " leads" in line]
+        return said[-1:] == [True]
+
+    @property
     def lines(self) -> list[str]:
         return self.log_path.read_text().splitlines()
 
@@ -91,7 +97,7 @@ class Pair:
             pid = int(state.leader.split(":")[-2])
             leader = next(one for one in self._members if one.process.pid == pid)
             standby = next(one for one in self._members if one is not leader)
-            return (leader, standby) if standby.lines and "standing by" in standby.lines[-1] else None
+            return (leader, standby) if standby.stands_by else None
 
         found = eventually(settled, within=30, what="a leader and a standby")
         assert found is not None
@@ -112,6 +118,22 @@ class Pair:
                 text("UPDATE menu_extraction_jobs SET status = :status WHERE id = :id"),
                 {"status": status, "id": job_id},
             )
+
+    def set_notify_mode(self, mode: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text("UPDATE menu_extraction_settings SET value = :mode"), {"mode": mode})
+
+    def somebody_sleeps(self) -> bool:
+        """Whether the lock of a sleeping notifier is held."""
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted"
+        with self.engine.connect() as connection:
+            return bool(connection.execute(text(query)).scalar_one())
+
+    def writes(self) -> int:
+        """A number that grows by one with every transaction that writes."""
+        with self.engine.connect() as connection:
+            query = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+            return int(connection.execute(text(query)).scalar_one())
 
     def is_numbered(self, job_id: UUID) -> bool:
         with self.engine.connect() as connection:

@@ -24,10 +24,14 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class TransactionPooler:
-    """Listens at ``port`` and keeps every connection to ``target`` that it ever opened for a client in one pool."""
+    """Listens at ``port`` and keeps every connection to ``target`` that it ever opened for a client in one pool.
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    With ``size`` it keeps that many and closes the others after the client's log-in.
+    """
+
+    def __init__(self, target: tuple[str, int], size: int | None = None) -> None:
         self._target = target
+        self._room = size
         self._idle: deque[socket.socket] = deque()
         self._changed = threading.Condition()
         self.transactions_on: dict[int, int] = {}
@@ -61,7 +65,10 @@ class TransactionPooler:
         server = socket.create_connection(self._target)
         server.sendall(startup)
         _log_in(client, server)
-        self._give_back(server)
+        if self._has_room():
+            self._give_back(server)
+        else:
+            server.close()
         while True:
             kind, message = _read_message(client)
             if kind == TERMINATE:
@@ -86,6 +93,13 @@ class TransactionPooler:
         number = server.fileno()
         self.transactions_on[number] = self.transactions_on.get(number, 0) + 1
         return server
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            if self._room is None:
+                return True
+            self._room -= 1
+            return self._room >= 0
 
     def _give_back(self, server: socket.socket) -> None:
         with self._changed:

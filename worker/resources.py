@@ -14,6 +14,7 @@ from jobqueue.redis_connection import connect_redis
 from jobqueue.settings import Settings, load_settings
 from worker.extractors.loading import load_extractor
 from worker.lease_keeper import LeaseKeeper
+from worker.postgres_deadline import DeadlineConnection, limit_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,13 @@ def worker_resources() -> WorkerResources:
 
 def _make() -> WorkerResources:
     settings = load_settings()
-    database = Database(create_database_engine(settings.required_database_url, application_name="menu-jobqueue worker"))
+    limit_waits()
+    engine = create_database_engine(
+        settings.required_database_url,
+        application_name="menu-jobqueue worker",
+        connect_args={"connection_factory": DeadlineConnection},
+    )
+    database = Database(engine)
     return WorkerResources(
         settings=settings,
         database=database,

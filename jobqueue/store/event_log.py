@@ -6,6 +6,7 @@ So cursors become visible in their own order, and a reader that has seen cursor 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -93,11 +94,16 @@ def events_after(connection: Connection, user_id: UUID, cursor: int, limit: int)
 
 
 def _relayed(row: Row[Any]) -> RelayedEvent:
+    return RelayedEvent(row.cursor, row.job_id, _event_if_sound(row), row.dispatch)
+
+
+def _event_if_sound(row: Row[Any]) -> JobEvent | None:
     try:
         event = _event(row)
     except (ValueError, AttributeError):  # a status that does not exist, no time
-        event = None
-    return RelayedEvent(row.cursor, row.job_id, event, row.dispatch)
+        return None
+    # JSON has no word for other numbers.
+    return event if event.confidence is None or math.isfinite(event.confidence) else None
 
 
 def _event(row: Row[Any]) -> JobEvent:

@@ -115,6 +115,41 @@ def test_what_a_stopped_leader_had_on_its_way_to_redis_does_not_arrive_after_new
         heard.assert_in_order(job, 3)
 
 
+@pytest.fixture
+def _wake_up_mode(pair: Pair) -> Iterator[None]:
+    pair.set_notify_mode("wake_up")
+    yield
+    pair.set_notify_mode("every_change")
+
+
+def stop_in_its_sleep(pair: Pair, leader: Member) -> bool:
+    eventually(pair.somebody_sleeps, what="the leader sleeping")
+    os.kill(leader.process.pid, signal.SIGSTOP)
+    if pair.somebody_sleeps():
+        return True
+    os.kill(leader.process.pid, signal.SIGCONT)
+    return False
+
+
+@pytest.mark.usefixtures("_wake_up_mode")
+def test_a_leader_stopped_in_its_sleep_neither_starves_its_successor_nor_keeps_it_busy(pair: Pair) -> None:
+    leader, standby = pair.roles()
+    eventually(lambda: stop_in_its_sleep(pair, leader), what="the leader stopped while it slept")
+    try:
+        with pair.subscriber() as heard:
+            heard.wait_for(pair.submit(), within=TAKEOVER_SECONDS)
+            assert pair.somebody_sleeps()
+            before, began = pair.writes(), time.monotonic()
+            time.sleep(1.5)
+            assert pair.writes() - before < 20 * (time.monotonic() - began)
+            submitted = time.monotonic()
+            heard.wait_for(pair.submit())
+            assert time.monotonic() - submitted < 1
+    finally:
+        os.kill(leader.process.pid, signal.SIGCONT)
+    assert pair.roles() == (standby, leader)
+
+
 def test_terminated_sessions_are_opened_again_at_once(pair: Pair) -> None:
     pair.roles()
     with pair.subscriber() as heard:

@@ -9,7 +9,7 @@ import time
 import psycopg2
 import pytest
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from jobqueue import JobNotificationListener, Settings
 from jobqueue.embedded import ManagedProcess
@@ -17,6 +17,7 @@ from tests.acceptance.conftest import Application
 from tests.eventually import eventually
 from tests.processes import NOTIFIER, WORKER, Processes
 from tests.scripted_extractor import held_key, release_key
+from tests.transaction_pooler import TransactionPooler
 
 
 def waiting_messages(client: redis.Redis) -> int:
@@ -229,6 +230,33 @@ def test_a_missing_setting_is_one_line_and_an_exit_code(processes: Processes, co
     assert code not in (0, None)
     assert "Traceback" not in str(lines)
     assert lines[-1].startswith(f"Error: {name} is not set; give it as ")
+
+
+def test_a_notifier_does_not_start_behind_a_pooler_in_transaction_mode(processes: Processes, database_url: str) -> None:
+    url = make_url(database_url)
+    assert url.host is not None
+    pooler = TransactionPooler((url.host, url.port or 5432), size=1)
+    with pooler.running():
+        pooled = url.set(host="127.0.0.1", port=pooler.port).render_as_string(hide_password=False)
+        code, lines = ended_by_itself(processes, NOTIFIER, DATABASE_URL=pooled)
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert "JOBQUEUE_NOTIFIER_DATABASE_URL" in lines[0]
+
+
+def test_a_notifier_works_behind_such_a_pooler_when_it_listens_at_a_direct_address(
+    own_application: Application, processes: Processes, database_url: str
+) -> None:
+    url = make_url(database_url)
+    assert url.host is not None
+    pooler = TransactionPooler((url.host, url.port or 5432), size=1)
+    with pooler.running():
+        pooled = url.set(host="127.0.0.1", port=pooler.port).render_as_string(hide_password=False)
+        addresses = {"DATABASE_URL": pooled, "JOBQUEUE_NOTIFIER_DATABASE_URL": database_url}
+        with processes.running(NOTIFIER, "This notifier leads.", **addresses):
+            own_application.submit("ok")
+            eventually(lambda: waiting_messages(own_application.redis) == 1, what="the message")
 
 
 def test_a_worker_without_its_extractor_does_not_start(processes: Processes) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from uuid import UUID
 
+import pytest
 import redis
 from celery import Celery
 from sqlalchemy import Engine, text
 
 from jobqueue import JobQueueManager
 from jobqueue.database import Database
+from jobqueue.store.leadership import LeadLostError
 from jobqueue.store.recovery import begin_waiting_again, overdue_jobs, overtaken_jobs, reap_expired_leases
+from jobqueue.store.relay_state import relay_state
 from tests.eventually import eventually
 from tests.integration.event_numbering import lead
 from tests.integration.jobs import LIMITS, claimed, completed, current, queued, reap, requeue, row
 from worker.notifier.dispatcher import Dispatcher
-from worker.notifier.sweeper import Sweeper
+from worker.notifier.sweeper import Sweeper, seconds_for_renewals
 
 
 def expire_leases(engine: Engine) -> None:
@@ -214,3 +219,84 @@ def test_waiting_begins_again_for_queued_jobs_only(manager: JobQueueManager, eng
     assert overdue(engine, 5) == []
     assert claimed(engine, waiting.id).attempt == 1
     assert row(engine, running.id)["run_after"] == before
+
+
+@pytest.fixture
+def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
+    app = Celery(broker=redis_url, set_as_current=False)
+    made = Dispatcher(app)
+    yield made
+    made.close()
+    app.close()
+
+
+def swept(engine: Engine, dispatcher: Dispatcher, rounds: int = 1) -> None:
+    sweeper = Sweeper(Database(engine), dispatcher, replace(lead(engine), unled_seconds=0.0), lease_seconds=10)
+    for _round in range(rounds):
+        eventually(sweeper.sweep, what="a round of the sweeper")
+
+
+def test_a_job_that_cannot_be_taken_back_keeps_no_other_from_it_and_is_told_once(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    dispatcher: Dispatcher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bad, good = queued(manager, user_id), queued(manager, user_id)
+    for job in (bad, good):
+        claimed(engine, job.id)
+    expire_leases(engine)
+    with engine.begin() as connection:  # somebody has written the event that would be next
+        connection.execute(
+            text(
+                "INSERT INTO menu_extraction_job_events (job_id, seq, user_id, status, attempt, at) "
+                "VALUES (:id, 3, :user, 'queued', 1, now())"
+            ),
+            {"id": bad.id, "user": user_id},
+        )
+    swept(engine, dispatcher, rounds=2)
+    assert (current(manager, bad.id).status, current(manager, good.id).status) == ("processing", "queued")
+    assert len([one for one in caplog.messages if str(bad.id) in one]) == 1
+
+
+def test_a_job_that_somebody_holds_locked_does_not_stop_the_sweeper(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    other_user_id: UUID,
+    dispatcher: Dispatcher,
+    redis_client: redis.Redis,
+) -> None:
+    locked, free, lost = queued(manager, other_user_id), queued(manager, user_id), queued(manager, user_id)
+    for job in (locked, free):
+        due_since(engine, job.id, 60)
+    claimed(engine, lost.id)
+    expire_leases(engine)
+    with engine.connect() as deleting:
+        deleting.execute(text("DELETE FROM auth.users WHERE id = :id"), {"id": other_user_id})
+        swept(engine, dispatcher)
+        waiting = [str(message) for message in redis_client.lrange("celery", 0, -1)]
+        deleting.rollback()
+    assert [str(free.id) in one for one in waiting] == [True]
+    assert current(manager, lost.id).status == "queued"
+    state = Database(engine).run(relay_state)
+    assert state.swept_seconds_ago is not None
+
+
+def test_a_sweeper_that_lost_the_lead_says_so_and_records_nothing(engine: Engine, dispatcher: Dispatcher) -> None:
+    sweeper = Sweeper(Database(engine), dispatcher, lead(engine), lease_seconds=10)
+    lead(engine)
+    with pytest.raises(LeadLostError):
+        sweeper.sweep()
+    assert Database(engine).run(relay_state).swept_at is None
+
+
+@pytest.mark.parametrize(
+    ("unled", "lease", "expected"),
+    [(0.1, 10, 0), (3.3, 10, 0), (3.4, 10, 5), (60, 10, 5), (None, 10, 5), (1, 1.5, 0.75)],
+)
+def test_workers_get_the_time_to_renew_after_an_outage_and_only_then(
+    unled: float | None, lease: float, expected: float
+) -> None:
+    assert seconds_for_renewals(unled, lease) == expected

@@ -14,14 +14,15 @@ from celery import Celery
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 
-from jobqueue import JobQueueManager
+from jobqueue import JobEvent, JobQueueManager
 from jobqueue.database import Database
 from jobqueue.redis_connection import connect_redis
 from jobqueue.store.event_log import published_cursor
+from jobqueue.store.leadership import LeadLostError
 from tests.integration.event_numbering import lead, number_all
 from tests.integration.jobs import claimed, queued, requeue
 from worker.notifier.dispatcher import Dispatcher
-from worker.notifier.publisher import Publisher
+from worker.notifier.publisher import Publisher, StaleTermError
 from worker.notifier.relay import Relay
 
 QUEUE = "menu_extraction"
@@ -216,6 +217,103 @@ def test_the_relay_goes_on_when_the_user_of_an_unpublished_event_was_deleted(
     make_relay().drain()
     assert [(one["id"], one["cursor"]) for one in subscriber.received(1)] == [(str(job.id), 2)]
     assert dispatched(redis_client) == [str(job.id)]
+
+
+SENSELESS = ["status = 'lost'", "at = 'infinity'", "at = '4000-01-01 BC'", "confidence = 'NaN'"]
+
+
+@pytest.mark.parametrize("change", SENSELESS)
+@pytest.mark.parametrize("numbered", [False, True], ids=["pending", "numbered"])
+def test_an_event_that_makes_no_sense_stops_nobody_elses(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    make_relay: MakeRelay,
+    subscriber: Subscriber,
+    change: str,
+    numbered: bool,
+) -> None:
+    queued(manager, user_id)
+    if numbered:
+        number_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE menu_extraction_job_events SET {change}"))  # noqa: S608 - our own text
+    job = queued(manager, user_id)
+    relay = make_relay()
+    relay.drain()
+    assert [(one["id"], one["cursor"]) for one in subscriber.received(1)] == [(str(job.id), 2)]
+    assert relay.drain() == 0
+    assert Database(engine).run(published_cursor) == 2
+
+
+def test_a_deletion_in_progress_holds_up_only_its_own_users_events(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    other_user_id: UUID,
+    relay: Relay,
+    subscriber: Subscriber,
+) -> None:
+    queued(manager, other_user_id)
+    with engine.connect() as deleting:
+        deleting.execute(text("DELETE FROM auth.users WHERE id = :id"), {"id": other_user_id})
+        job = queued(manager, user_id)
+        assert relay.drain() == 1
+        assert [one["id"] for one in subscriber.received(1)] == [str(job.id)]
+        deleting.commit()
+    assert relay.drain() == 0
+
+
+def test_a_relay_that_lost_the_lead_numbers_and_publishes_nothing(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, make_relay: MakeRelay, subscriber: Subscriber
+) -> None:
+    first = make_relay()
+    second = make_relay()
+    job = queued(manager, user_id)
+    with pytest.raises(LeadLostError):
+        first.drain()
+    assert second.drain() == 1
+    assert [one["id"] for one in subscriber.received(1)] == [str(job.id)]
+
+
+def test_redis_hears_of_a_new_leader_that_has_nothing_to_say_and_again_after_it_was_emptied(
+    engine: Engine, make_relay: MakeRelay, redis_client: redis.Redis
+) -> None:
+    old = lead(engine)
+    publisher = Publisher(redis_client, old.term, old.database)
+    publisher.publish(())
+    new = make_relay()
+    with pytest.raises(StaleTermError):
+        publisher.publish(())
+    redis_client.flushdb()
+    new.look_after_redis()
+    with pytest.raises(StaleTermError):
+        publisher.publish(())
+
+
+def test_what_it_had_numbered_before_it_lost_the_lead_is_published_by_the_next_one_alone(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    make_relay: MakeRelay,
+    subscriber: Subscriber,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped = make_relay()
+    job = queued(manager, user_id)
+    publish = Publisher.publish
+
+    def stopped_before(publisher: Publisher, events: Sequence[JobEvent]) -> None:
+        monkeypatch.setattr(Publisher, "publish", publish)
+        make_relay()
+        claimed(engine, job.id)
+        make_relay().drain()
+        publisher.publish(events)
+
+    monkeypatch.setattr(Publisher, "publish", stopped_before)
+    with pytest.raises(StaleTermError):
+        stopped.drain()
+    assert [one["seq"] for one in subscriber.received(2)] == [1, 2]
 
 
 def test_the_message_carries_the_id_alone_and_is_called_after_the_job(
