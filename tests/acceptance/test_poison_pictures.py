@@ -9,6 +9,7 @@ from tests.processes import Processes
 POISON = {
     "kill": ("WORKER_LOST", "another photo"),
     "segfault": ("WORKER_LOST", "another photo"),
+    "swollen": ("WORKER_LOST", "another photo"),
     "memory": ("OUT_OF_MEMORY", "ran out of memory"),
     "sleep": ("TIMEOUT", "took longer than"),
     "deaf": ("TIMEOUT", "had to be broken off"),
