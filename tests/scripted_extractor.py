@@ -34,13 +34,6 @@ RESULT: dict[str, Any] = {
 }
 
 
-class Swollen(dict[str, Any]):
-    """A result that takes the last memory when the worker, not the extractor, looks into it."""
-
-    def get(self, key: str, default: Any = None) -> Any:
-        raise MemoryError
-
-
 class ScriptedExtractor:
     name = "scripted"
 
@@ -75,8 +68,6 @@ class ScriptedExtractor:
                 raise PermanentExtractionError("There is no menu on this picture.", "NO_MENU_FOUND")
             case "malformed":
                 return ExtractionOutcome({"dishes": []}, 0.9)
-            case "swollen":
-                return ExtractionOutcome(Swollen(RESULT), 0.9)
             case "selfish":
                 # Through PyDLL, C code keeps the interpreter to itself: no other thread renews the lease.
                 ctypes.PyDLL(None).sleep(4)
