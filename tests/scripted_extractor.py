@@ -66,25 +66,31 @@ class ScriptedExtractor:
                 raise TransientExtractionError("The provider is overloaded.", "PROVIDER_OVERLOADED")
             case "permanent":
                 raise PermanentExtractionError("There is no menu on this picture.", "NO_MENU_FOUND")
-            case "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "segfault":
-                ctypes.string_at(0)
-            case "sleep":
-                time.sleep(60)
+            case "malformed":
+                return ExtractionOutcome({"dishes": []}, 0.9)
             case "selfish":
                 # Through PyDLL, C code keeps the interpreter to itself: no other thread renews the lease.
                 ctypes.PyDLL(None).sleep(4)
                 return ExtractionOutcome(RESULT, 0.9)
-            case "deaf":
-                # As C code would: the soft limit's signal comes and is not heeded.
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-                time.sleep(60)
-            case "memory":
-                raise MemoryError
-            case "malformed":
-                return ExtractionOutcome({"dishes": []}, 0.9)
+        poison(step)
         raise RuntimeError(f"secret-token in an unexpected error at step {step}")
+
+
+def poison(step: str) -> None:
+    """What a picture may do to the process that reads it."""
+    match step:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "segfault":
+            ctypes.string_at(0)
+        case "memory":
+            raise MemoryError
+        case "sleep":
+            time.sleep(60)
+        case "deaf":
+            # As C code would: the soft limit's signal comes and is not heeded.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+            time.sleep(60)
 
 
 def executions_key(url: str) -> str:

@@ -51,6 +51,13 @@ class JobFailedError(Exception):
     """The job ended as failed, already written; this tells Celery and with it Flower."""
 
 
+class AttemptLostError(Exception):
+    """The attempt could not write how it ended; its lease runs out and the job is taken back."""
+
+    def __str__(self) -> str:
+        return "the worker ran out of memory"
+
+
 def execute_job(resources: WorkerResources, job_id: UUID, worker: str) -> None:
     """Run the job's next attempt if it is due; does nothing if it is not, or if somebody else holds it.
 

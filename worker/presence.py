@@ -95,8 +95,8 @@ def is_consuming(worker: Any) -> bool:
     consumer = worker.consumer
     if consumer is None or consumer.blueprint.state != bootsteps.RUN:
         return False
-    connection = consumer.connection
-    return bool(consumer.task_consumer is not None and connection is not None and connection.connected)
+    # After a broken connection the consumer's steps start anew; the first waits for the broker, the last is the loop.
+    return bool(consumer.blueprint.started == len(consumer.steps) and consumer.connection)
 
 
 class PresenceStep(bootsteps.StartStopStep):  # type: ignore[misc] # Celery ships no types

@@ -9,7 +9,7 @@ from uuid import UUID
 from celery import Task
 
 from worker.celery_app import app
-from worker.execution import AttemptFailedError, JobFailedError, execute_job
+from worker.execution import AttemptFailedError, AttemptLostError, JobFailedError, execute_job
 from worker.resources import worker_resources
 
 
@@ -28,9 +28,13 @@ class ExtractionTask(Task):  # type: ignore[misc] # Celery ships no types
     name="worker.tasks.extract_menu",
     autoretry_for=(AttemptFailedError,),
     max_retries=3,
-    throws=(JobFailedError,),
+    throws=(JobFailedError, AttemptLostError),
 )
 def extract_menu(self: Task, job_id: str) -> None:
     """Run the next attempt of the job; the row decides whether there is one to run."""
     worker = f"{self.request.hostname or 'worker'}/{os.getpid()}"
-    execute_job(worker_resources(), UUID(job_id), worker)
+    try:
+        execute_job(worker_resources(), UUID(job_id), worker)
+    except MemoryError:
+        # Beyond what the attempt itself could still write down. Celery's main process would end on it.
+        raise AttemptLostError from None

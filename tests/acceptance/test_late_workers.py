@@ -23,10 +23,12 @@ def test_a_worker_that_was_stopped_beyond_its_lease_is_refused(
 ) -> None:
     with processes.notifier(), processes.worker() as worker:
         job = own_application.submit("hold,ok")
-        _key, pid = own_application.redis.blpop([held_key(job.image_url)], timeout=30)
-        os.kill(int(pid), signal.SIGSTOP)
+        held = own_application.redis.blpop([held_key(job.image_url)], timeout=30)
+        assert held is not None
+        pid = int(held[1])
+        os.kill(pid, signal.SIGSTOP)
         ended = own_application.finished(job)
-        os.kill(int(pid), signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         own_application.redis.rpush(release_key(job.image_url), "go on")
         eventually(lambda: "attempt 1 is refused" in worker.log_path.read_text(), what="the refusal")
     assert (ended.status, ended.attempt) == ("completed", 2)

@@ -24,7 +24,8 @@ from jobqueue.extraction import (
 from tests.image_server import ImageServer
 from tests.integration.jobs import claimed, current, requeue
 from tests.scripted_extractor import RESULT
-from worker.execution import AttemptFailedError, JobFailedError, execute_job
+from worker import tasks
+from worker.execution import AttemptFailedError, AttemptLostError, JobFailedError, execute_job
 from worker.lease_keeper import LeaseKeeper
 from worker.resources import WorkerResources
 
@@ -217,3 +218,14 @@ def test_a_message_for_no_job_is_dropped(resources: MakeResources, job: Extracti
 def test_a_message_that_comes_twice_executes_once(execute: Execute) -> None:
     assert execute(returning(ExtractionOutcome(RESULT, 0.5))).status == "completed"
     assert execute(raising(AssertionError("executed again"))).status == "completed"
+
+
+def test_a_task_without_the_memory_to_begin_does_not_raise_what_celerys_main_process_ends_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_memory() -> WorkerResources:
+        raise MemoryError
+
+    monkeypatch.setattr(tasks, "worker_resources", without_memory)
+    with pytest.raises(AttemptLostError):
+        tasks.extract_menu.run(str(uuid4()))

@@ -70,6 +70,24 @@ def test_the_fourth_lost_attempt_fails_the_job_with_a_reason(
     assert [one.status.value for one in manager.job_history(job.id)].count("processing") == 4
 
 
+@pytest.mark.parametrize(("age_at_last_renewal", "code"), [(119, "WORKER_LOST"), (121, "TIMEOUT")])
+def test_an_attempt_that_went_on_beyond_the_time_limit_was_ended_for_that(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, age_at_last_renewal: int, code: str
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE menu_extraction_jobs SET lease_expires_at = clock_timestamp() - interval '1 s', "
+                "started_at = clock_timestamp() - make_interval(secs => 1 + :lease + :age)"
+            ),
+            {"lease": LIMITS.lease_seconds, "age": age_at_last_renewal},
+        )
+    reap(engine)
+    assert (current(manager, job.id).status, current(manager, job.id).error_code) == ("queued", code)
+
+
 def test_lost_and_failed_attempts_share_one_count(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
     job = queued(manager, user_id)
     for attempt in (1, 2):

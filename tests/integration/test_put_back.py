@@ -1,0 +1,67 @@
+"""Jobs that a stopping worker puts back: due at once, not charged, and closed to what it still writes."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from jobqueue import JobQueueManager
+from jobqueue.database import Database
+from jobqueue.store.put_back import put_back_jobs
+from tests.integration.jobs import claim, claimed, complete, current, queued, reap, requeue, row
+from tests.integration.test_recovery import expire_leases
+
+
+def put_back(engine: Engine, *workers: str) -> set[UUID]:
+    return set(Database(engine).statement(lambda connection: put_back_jobs(connection, list(workers))))
+
+
+def test_only_the_jobs_of_these_workers_are_put_back(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    mine, theirs, waiting = (queued(manager, user_id) for _ in range(3))
+    claimed(engine, mine.id, worker="celery@a/1")
+    claimed(engine, theirs.id, worker="celery@a/10")
+    assert put_back(engine, "celery@a/1", "celery@a/2") == {mine.id}
+    found = row(engine, mine.id)
+    assert (found["status"], found["attempt"], found["uncharged_attempts"]) == ("queued", 1, 1)
+    assert (found["error_code"], found["lease_expires_at"]) == ("WORKER_STOPPED", None)
+    assert current(manager, theirs.id).status == "processing"
+    assert row(engine, waiting.id)["uncharged_attempts"] == 0
+    assert [one.error_code for one in manager.job_history(mine.id)] == [None, None, "WORKER_STOPPED"]
+
+
+def test_the_worker_that_put_it_back_is_refused_from_then_on(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id, worker="celery@a/1")
+    put_back(engine, "celery@a/1")
+    assert not complete(engine, job.id, 1)
+    again = claimed(engine, job.id, worker="celery@a/1")
+    assert (again.attempt, again.charged_attempt) == (2, 1)
+    assert not complete(engine, job.id, 1)
+    assert complete(engine, job.id, 2)
+
+
+def test_what_was_put_back_leaves_four_attempts(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    for _ in range(6):
+        claimed(engine, job.id)
+        put_back(engine, "worker-1")
+    for charged in (1, 2):
+        assert claimed(engine, job.id).charged_attempt == charged
+        requeue(engine, job.id, 6 + charged)
+    for charged, status in ((3, "queued"), (4, "failed")):
+        assert claimed(engine, job.id).charged_attempt == charged
+        expire_leases(engine)
+        assert [one.status for one in reap(engine)] == [status]
+    assert (row(engine, job.id)["attempt"], row(engine, job.id)["uncharged_attempts"]) == (10, 6)
+    assert claim(engine, job.id) is None
+
+
+def test_a_cancelled_job_ends_instead(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    manager.cancel_job(job.id, user_id)
+    put_back(engine, "worker-1")
+    assert (current(manager, job.id).status, current(manager, job.id).error_code) == ("failed", "CANCELLED")
