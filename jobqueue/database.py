@@ -16,6 +16,7 @@ from jobqueue.errors import (
     InvalidInputError,
     InvalidResultError,
     InvalidStatusError,
+    JobNotFoundError,
     JobQueueError,
     QueueUnavailableError,
     UserNotFoundError,
@@ -155,6 +156,9 @@ def translated_errors() -> Iterator[None]:
 _BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
     "menu_extraction_jobs_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
     "idx_menu_extraction_jobs_retry_of": lambda: InvalidStatusError("The job was retried already."),
+    # Pruned or deleted after this call had read it.
+    "menu_extraction_jobs_retry_of_fkey": lambda: JobNotFoundError("There is no such job."),
+    "extraction_feedback_job_id_fkey": lambda: JobNotFoundError("There is no such job."),
     "menu_extraction_submitters_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
     "menu_extraction_jobs_finished_is_final": lambda: InvalidStatusError("The job is already finished."),
     "menu_extraction_jobs_completed_has_result": lambda: InvalidResultError("A completed job needs a result."),
