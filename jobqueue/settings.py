@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     """Upper bound of the wait before the first automatic retry; it doubles with each further one."""
 
     retention_days: int | None = Field(None, ge=1, le=MAX_RETENTION_DAYS, validation_alias="JOBQUEUE_RETENTION_DAYS")
-    """How long finished jobs are kept. Without it nothing is deleted: users' results are not a queue's to throw away."""
+    """How long finished jobs are kept. Without it nothing is deleted: a queue does not throw away users' results."""
 
     flower_user: str = Field("operator", validation_alias="JOBQUEUE_FLOWER_USER")
     flower_password: SecretStr | None = Field(None, validation_alias="JOBQUEUE_FLOWER_PASSWORD")

@@ -20,7 +20,9 @@ depends_on = None
 
 TABLE = "menu_extraction_pruned_events"
 FINISHED = "idx_menu_extraction_jobs_finished"
-POLICY = f'CREATE POLICY "Users can view how far own events were pruned" ON {TABLE} FOR SELECT USING (auth.uid() = user_id)'
+POLICY = (
+    f'CREATE POLICY "Users can view how far own events were pruned" ON {TABLE} FOR SELECT USING (auth.uid() = user_id)'
+)
 
 
 def upgrade() -> None:
