@@ -19,6 +19,7 @@ from jobqueue.settings import Settings
 from worker.celery_app import app
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.relay import Relay
+from worker.notifier.retention import Retention
 from worker.notifier.sweeper import Sweeper
 from worker.notifier.wake_up import WakeUpConnection
 
@@ -74,7 +75,8 @@ class Notifier:
         try:
             self._stand_by(wake_up)
             if not self._stopping:
-                self._lead(wake_up)
+                with Retention(self._database, self._settings.retention_days):
+                    self._lead(wake_up)
         except psycopg2.Error as error:
             raise ConnectionError("the connection to Postgres broke") from error
         finally:
