@@ -48,8 +48,8 @@ class PrunedBatch:
     end: Position | None
 
 
-# Of each line of retries the last one leads to the others. A job that is created cannot be finished before; saying so
-# lets the index end the search.
+# Of each line of retries the last one leads to the others. No job is finished before it is created; saying so lets the
+# index end the search. OFFSET 0 keeps Postgres from joining with the whole table, as it does if it expects long lines.
 _LINES = text("""
     WITH RECURSIVE newest AS (
         SELECT job.id, job.created_at, job.retry_of FROM menu_extraction_jobs AS job
@@ -62,7 +62,10 @@ _LINES = text("""
         SELECT id AS newest, id, created_at, retry_of FROM newest
         UNION
         SELECT line.newest, job.id, line.created_at, job.retry_of
-        FROM line JOIN menu_extraction_jobs AS job ON job.id = line.retry_of
+        FROM line CROSS JOIN LATERAL (
+            SELECT original.id, original.retry_of FROM menu_extraction_jobs AS original
+            WHERE original.id = line.retry_of OFFSET 0
+        ) AS job
     )
     SELECT newest, id, created_at FROM line ORDER BY created_at, newest
 """)

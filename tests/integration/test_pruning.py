@@ -167,7 +167,6 @@ def test_each_batch_is_bounded_and_committed_by_itself(manager: JobQueueManager,
     steps = prune(Database(engine), 30, batch=3, clock=lambda: moment)
     assert (next(steps).jobs, count(engine)) == (3, 4)
     assert (next(steps).jobs, count(engine)) == (3, 1)
-    steps.close()
     assert pruned(engine, batch=3) == (1, 3)
 
 
