@@ -19,11 +19,14 @@ class TcpProxy:
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._peers: dict[socket.socket, socket.socket] = {}
+        self._stranded: list[socket.socket] = []
         self._lock = threading.RLock()
         self._refusing = False
         self._frozen = False
         self._wake, self._woken = socket.socketpair()
         self._stopping = False
+        self.refused = 0
+        """How often somebody tried to connect in vain."""
         self.on_connection: Callable[[], None] | None = None
         """Called whenever somebody has connected, before anything is carried for them."""
 
@@ -54,6 +57,14 @@ class TcpProxy:
         with self._lock:
             self._frozen = True
 
+    def strand(self) -> None:
+        """The present connections stay open and carry nothing ever again; new ones work."""
+        with self._lock:
+            for end in list(self._peers):
+                self._selector.unregister(end)
+            self._stranded += self._peers
+            self._peers.clear()
+
     @contextmanager
     def running(self) -> Iterator[None]:
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -68,7 +79,7 @@ class TcpProxy:
             thread.join()
             self.cut()
             self._selector.close()
-            for end in (self._listener, self._wake, self._woken):
+            for end in (self._listener, self._wake, self._woken, *self._stranded):
                 end.close()
 
     def _serve(self) -> None:
@@ -86,6 +97,7 @@ class TcpProxy:
         client, _address = self._listener.accept()
         if self._refusing:
             client.close()
+            self.refused += 1
             return
         if self.on_connection is not None:
             self.on_connection()
