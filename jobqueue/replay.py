@@ -142,7 +142,7 @@ class Feed:
     def unreadable(self, error: Exception, now: float) -> None:
         """The log could not be read."""
         if self._log.failed(now):
-            log.warning("Could not read the event log (%s) Trying again until it works.", error)
+            log.warning("Could not read the event log, trying again until it works: %s", error)
 
     def lost(self, error: Exception, now: float) -> None:
         """The subscription broke, or could not be made."""

@@ -19,7 +19,6 @@ from tests.conftest import add_user
 from tests.eventually import eventually
 from tests.integration.jobs import queued
 from tests.listener_sides import Blocking, Inbox, MakeSide, Notifier, OnALoop, Side
-from tests.servers import POSTGRES_SETTINGS
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.usefixtures("no_regular_look_into_the_log")
@@ -95,9 +94,11 @@ def test_a_connection_to_postgres_that_died_silently_is_noticed_and_replaced(
     assert inbox.wait_for(2) == [1, 3]
 
 
-def test_a_restart_of_postgres_heals_and_misses_nothing(settings: Settings, redis_client: redis.Redis) -> None:
+def test_a_restart_of_postgres_heals_and_misses_nothing(
+    settings: Settings, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     """Both listeners at once, because the server takes long to make."""
-    with EmbeddedPostgres(settings=POSTGRES_SETTINGS) as server:
+    with EmbeddedPostgres(settings={"fsync": "off"}) as server:
         own = create_database_engine(server.url)
         migrate(own)
         user, other = add_user(own), add_user(own)
@@ -117,7 +118,6 @@ def test_a_restart_of_postgres_heals_and_misses_nothing(settings: Settings, redi
                 # Wakes them, so that they look into the log that is away.
                 notifier.client.publish(user_channel(user), replace(inboxes[0].events[0], cursor=1_000).to_json())
                 eventually(lambda: "Could not read the event log" in caplog.text, what="a failed look")
-                caplog.clear()
                 server.start()
                 queued(manager, other)
                 queued(manager, user)
