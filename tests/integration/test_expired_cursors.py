@@ -8,10 +8,11 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from jobqueue import (
     CursorExpiredError,
@@ -23,6 +24,8 @@ from jobqueue import (
     event_stream,
 )
 from jobqueue import replay as replay_policy
+from jobqueue.database import Database, create_database_engine
+from jobqueue.store.event_log import events_after
 from tests.command_line import CommandLine, error_of
 from tests.eventually import eventually
 from tests.integration.jobs import claimed, complete, completed, queued
@@ -94,6 +97,32 @@ def test_from_the_errors_cursor_everything_later_arrives(
     }
 
 
+def test_what_happens_between_the_two_looks_of_a_snapshot_is_not_missed(
+    three_events_pruned: ExtractionJob, engine: Engine, settings: Settings, user_id: UUID
+) -> None:
+    """The snapshot is read with the cursor first: a change in between comes behind the cursor or in the jobs."""
+    statements: list[str] = []
+
+    def change(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+        if len(statements) == 3:
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(claimed, own, three_events_pruned.id).result(timeout=10)
+                thread.submit(publish_all, own).result(timeout=10)
+
+    own = create_database_engine(settings.required_database_url)
+    event.listen(engine, "before_cursor_execute", change)
+    try:
+        with pytest.raises(CursorExpiredError) as caught:
+            Database(engine).statement(lambda connection: events_after(connection, user_id, 0, 10))
+    finally:
+        event.remove(engine, "before_cursor_execute", change)
+    later = Database(own).statement(lambda connection: events_after(connection, user_id, caught.value.cursor, 10))
+    own.dispose()
+    assert len(statements) == 3
+    assert [one.status.value for one in later] == ["processing"]
+
+
 def test_the_snapshot_is_bounded_and_pages_on(
     side: Side, three_events_pruned: ExtractionJob, manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
@@ -149,10 +178,10 @@ def test_a_callback_that_falls_behind_is_told_by_another_or_by_the_log(
     begun, may_go_on = threading.Event(), threading.Event()
     inbox, told = Inbox(), list[CursorExpiredError]()
 
-    def slow(event: JobEvent) -> None:
+    def slow(one: JobEvent) -> None:
         begun.set()
         may_go_on.wait(30)
-        inbox(event)
+        inbox(one)
 
     def tell(error: CursorExpiredError) -> None:
         told.append(error)
@@ -187,9 +216,9 @@ class Follower:
                 for _ in range(random.randint(1, 30)):
                     if until(self.seen):
                         break
-                    event = events.next()
-                    assert event.cursor > self._cursor
-                    self.seen[event.job_id], self._cursor = event.status.value, event.cursor
+                    one = events.next()
+                    assert one.cursor > self._cursor
+                    self.seen[one.job_id], self._cursor = one.status.value, one.cursor
             except CursorExpiredError as error:
                 self.told += 1
                 self.seen = {job.id: job.status.value for job in error.jobs}
