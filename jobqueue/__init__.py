@@ -2,6 +2,7 @@
 
 from jobqueue.async_listener import AsyncJobNotificationListener
 from jobqueue.errors import (
+    CursorExpiredError,
     ImageRejectedError,
     InvalidInputError,
     InvalidResultError,
@@ -29,6 +30,7 @@ from jobqueue.states import JobStatus
 
 __all__ = [
     "AsyncJobNotificationListener",
+    "CursorExpiredError",
     "ExtractionFeedback",
     "ExtractionFigures",
     "ExtractionJob",

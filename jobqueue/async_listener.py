@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
@@ -16,15 +15,15 @@ from weakref import WeakSet
 
 import redis.asyncio
 from redis.exceptions import RedisError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from jobqueue.arguments import checked_cursor, checked_uuid
 from jobqueue.database import Database, SessionFactory
-from jobqueue.errors import QueueUnavailableError
-from jobqueue.event_stream import WAIT_SECONDS, job_loader
+from jobqueue.errors import CursorExpiredError, QueueUnavailableError
+from jobqueue.event_stream import ANSWER_WITHIN_SECONDS, job_loader
 from jobqueue.events import JobEvent, user_channel
-from jobqueue.redis_connection import connect_redis_async
-from jobqueue.replay import PAGE, Liveness, ReplayPosition, reconnect_delay
+from jobqueue.redis_connection import SUBSCRIBER_TIMEOUTS, connect_redis_async
+from jobqueue.replay import NOBODY_TOLD, PAGE, WAIT_SECONDS, Feed, Step
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
 from jobqueue.store.event_log import current_cursor, events_after
@@ -42,24 +41,35 @@ class AsyncEventStream:
         self._database = database
         self._user_id = user_id
         self._after = after
-        self._load = job_loader(database, user_id)
         self._closed = asyncio.Event()
-        self._buffer: deque[JobEvent] = deque()
         self._pubsub: Any = None
-        self._failures = 0
-        self._liveness = Liveness(time.monotonic())
-        self._position: ReplayPosition | None = None
-        self._must_catch_up = True
+        self._opened = False
+        self._feed = Feed(user_id, job_loader(database, user_id), time.monotonic())
 
     async def open(self) -> Self:
         """Subscribe and fix the starting point; iteration does it by itself if it was not done before."""
-        if self._position is None:
+        if self._opened:
+            return self
+        try:
             await self._subscribe()
-            start = self._after
-            if start is None:
-                start = await asyncio.to_thread(self._database.statement, current_cursor)
-            self._position = ReplayPosition(start)
+            if self._after is None:
+                now = await asyncio.to_thread(self._database.statement, current_cursor, ANSWER_WITHIN_SECONDS)
+                self._feed.begin(now, resumed=False)
+            else:
+                self._feed.begin(self._after, resumed=True)
+                await self._read()
+        except BaseException as error:
+            if isinstance(error, CursorExpiredError):
+                self._after = error.cursor
+            await self._drop_subscription()
+            raise
+        self._opened = True
         return self
+
+    @property
+    def cursor(self) -> int:
+        """The cursor of the last event handed out; pass it as ``after`` to go on from there."""
+        return self._feed.cursor
 
     def __aiter__(self) -> AsyncIterator[JobEvent]:
         return self
@@ -67,8 +77,8 @@ class AsyncEventStream:
     async def __anext__(self) -> JobEvent:
         await self.open()
         while not self._closed.is_set():
-            if self._buffer:
-                return self._buffer.popleft()
+            if self._feed.ready:
+                return self._feed.ready.popleft()
             await self._advance()
         await self._drop_subscription()
         raise StopAsyncIteration
@@ -91,80 +101,51 @@ class AsyncEventStream:
         await self._drop_subscription()
 
     async def _advance(self) -> None:
-        try:
-            # The log first: a subscription to a Redis that does not answer takes seconds to fail.
-            if self._must_catch_up or self._liveness.should_catch_up(time.monotonic()):
-                await self._catch_up()
-            if self._pubsub is None and not self._buffer:
+        match self._feed.next_step(time.monotonic()):
+            case Step.READ_LOG:
+                try:
+                    await self._read()
+                except QueueUnavailableError as error:
+                    self._feed.unreadable(error, time.monotonic())
+            case Step.SUBSCRIBE:
                 await self._subscribe()
-            if not self._buffer and self._pubsub is not None:
+            case Step.RECEIVE:
                 await self._receive()
-        except (RedisError, OSError) as error:
-            await self._lost(error)
-        except QueueUnavailableError as error:
-            log.warning("Could not read the event log: %s", error)
-            await self._pause()
-        else:
-            if self._pubsub is None and not self._buffer:
-                await self._pause()
+            case Step.WAIT:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closed.wait(), self._feed.pause(time.monotonic()))
+
+    async def _read(self) -> None:
+        def look(connection: Connection) -> list[JobEvent]:
+            return events_after(connection, self._user_id, self._feed.position, PAGE)
+
+        try:
+            page = await asyncio.to_thread(self._database.statement, look, ANSWER_WITHIN_SECONDS)
+        except CursorExpiredError as error:
+            self._feed.expired(error)
+            raise
+        self._feed.read(page, time.monotonic())
 
     async def _receive(self) -> None:
-        message = await self._pubsub.get_message(timeout=WAIT_SECONDS)
-        now = time.monotonic()
-        if message is None:
-            if self._liveness.is_dead(now):
-                raise RedisError("no answer to a ping")
-            if self._liveness.should_ping(now):
-                await self._pubsub.ping()
-                self._liveness.pinged_at = now
-            return
-        self._liveness.heard(now)
-        if message["type"] == "subscribe":
-            self._failures = 0
-            self._must_catch_up = True
-        elif message["type"] == "message":
-            self._deliver(message["data"])
-
-    def _deliver(self, payload: bytes) -> None:
         try:
-            event = JobEvent.from_json(payload)
-        except ValueError:
-            log.warning("Ignored a message on %s that is not a job event.", user_channel(self._user_id))
-            return
-        if not self._must_catch_up and self._position is not None and self._position.accept(event):
-            self._buffer.append(event.with_loader(self._load))
-
-    async def _catch_up(self) -> None:
-        assert self._position is not None  # noqa: S101 - open() has set it
-        position = self._position
-        page = await asyncio.to_thread(
-            self._database.statement, lambda connection: events_after(connection, self._user_id, position.cursor, PAGE)
-        )
-        for event in page:
-            if position.accept(event):
-                self._buffer.append(event.with_loader(self._load))
-        self._must_catch_up = len(page) == PAGE
-        self._liveness.caught_up_at = time.monotonic()
+            message = await self._pubsub.get_message(timeout=WAIT_SECONDS)
+            if self._feed.received(message, time.monotonic()):
+                await self._pubsub.ping()
+        except (RedisError, OSError) as error:
+            await self._lost(error)
 
     async def _subscribe(self) -> None:
         try:
             self._pubsub = self._client.pubsub()
             await self._pubsub.subscribe(user_channel(self._user_id))
-            self._liveness.heard(time.monotonic())
         except (RedisError, OSError) as error:
             await self._lost(error)
+        else:
+            self._feed.subscribing(time.monotonic())
 
     async def _lost(self, error: Exception) -> None:
-        if self._failures == 0:
-            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", type(error).__name__)
         await self._drop_subscription()
-        self._must_catch_up = True
-
-    async def _pause(self) -> None:
-        self._failures += 1
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._closed.wait(), reconnect_delay(self._failures))
-        self._must_catch_up = True
+        self._feed.lost(error, time.monotonic())
 
     async def _drop_subscription(self) -> None:
         if self._pubsub is not None:
@@ -180,7 +161,7 @@ class AsyncJobNotificationListener:
         self, engine_or_session_factory: Engine | SessionFactory | None = None, *, settings: Settings | None = None
     ) -> None:
         settings = settings or load_settings()
-        self._client = connect_redis_async(settings.required_redis_url)
+        self._client = connect_redis_async(settings.required_redis_url, **SUBSCRIBER_TIMEOUTS)
         self._database, self._own_engine = open_database(engine_or_session_factory, settings)
         # Weak: a listener may live as long as its application and serve subscriptions without number.
         self._streams: WeakSet[AsyncEventStream] = WeakSet()
@@ -189,22 +170,27 @@ class AsyncJobNotificationListener:
     def events(self, user_id: UUID | str, after: int | None = None) -> AsyncEventStream:
         """The user's events, from when iteration begins (or ``async with`` is entered), or behind ``after``.
 
-        Raises ``InvalidInputError`` for a malformed argument; iteration raises ``QueueUnavailableError`` when the
-        starting point cannot be read because Postgres is away.
+        Raises ``InvalidInputError`` for a malformed argument. Iteration raises ``QueueUnavailableError`` when it cannot
+        begin because Postgres is away, and ``CursorExpiredError`` when events behind the cursor have been pruned; after
+        that error it goes on from the error's cursor.
         """
         stream = AsyncEventStream(self._client, self._database, checked_uuid(user_id, "user_id"), checked_cursor(after))
         self._streams.add(stream)
         return stream
 
     async def subscribe(
-        self, user_id: UUID | str, on_job_update: Callable[[JobEvent], Any], after: int | None = None
+        self,
+        user_id: UUID | str,
+        on_job_update: Callable[[JobEvent], Any],
+        after: int | None = None,
+        on_expired: Callable[[CursorExpiredError], Any] | None = None,
     ) -> Callable[[], None]:
-        """Call (and await, if it is a coroutine function) ``on_job_update(event)`` for each event, in a task.
+        """As ``JobNotificationListener.subscribe``, in a task; callbacks may be coroutine functions.
 
         Subscribed when it returns; the returned ``unsubscribe`` ends it at once.
         """
         stream = await self.events(user_id, after).open()
-        task = asyncio.create_task(_deliver(stream, on_job_update), name="job-notifications")
+        task = asyncio.create_task(_deliver(stream, on_job_update, on_expired), name="job-notifications")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -238,12 +224,29 @@ class AsyncJobNotificationListener:
         await self.close()
 
 
-async def _deliver(stream: AsyncEventStream, on_job_update: Callable[[JobEvent], Any]) -> None:
+async def _deliver(
+    stream: AsyncEventStream,
+    on_job_update: Callable[[JobEvent], Any],
+    on_expired: Callable[[CursorExpiredError], Any] | None,
+) -> None:
     async with stream:
-        async for event in stream:
+        while True:
             try:
-                outcome = on_job_update(event)
-                if inspect.isawaitable(outcome):
-                    await outcome
-            except Exception:
-                log.exception("A callback failed on event %s of job %s.", event.seq, event.job_id)
+                async for event in stream:
+                    await _call(on_job_update, event, f"on event {event.seq} of job {event.job_id}")
+            except CursorExpiredError as error:
+                if on_expired is None:
+                    log.error(NOBODY_TOLD, error.cursor)  # noqa: TRY400 - no traceback: nothing of ours went wrong
+                else:
+                    await _call(on_expired, error, "on an expired cursor")
+            else:
+                return
+
+
+async def _call(callback: Callable[[Any], Any], argument: Any, occasion: str) -> None:
+    try:
+        outcome = callback(argument)
+        if inspect.isawaitable(outcome):
+            await outcome
+    except Exception:
+        log.exception("A callback failed %s.", occasion)

@@ -12,10 +12,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from jobqueue.answer_deadline import cut_off_after
 from jobqueue.errors import (
     InvalidInputError,
     InvalidResultError,
     InvalidStatusError,
+    JobNotFoundError,
     JobQueueError,
     QueueUnavailableError,
     UserNotFoundError,
@@ -81,13 +83,21 @@ class Database:
             return self._join(work, session)
         return self._twice_if_stale(work, self._bind)
 
-    def statement(self, work: Callable[[Connection], T]) -> T:
+    def statement(self, work: Callable[[Connection], T], within: float | None = None) -> T:
         """The same for work that is one statement: it commits by itself, without a transaction around it.
 
         When the connection breaks before the answer arrives, nobody knows whether the statement took effect, and it is
-        executed once more: only for statements that bear this.
+        executed once more: only for statements that bear this. ``within`` so many seconds an answer must come, or the
+        connection is taken for dead; without it a connection whose other end vanished may keep the caller for minutes.
         """
-        return self._twice_if_stale(work, self._autocommit)
+        if within is None:
+            return self._twice_if_stale(work, self._autocommit)
+
+        def in_time(connection: Connection) -> T:
+            with cut_off_after(connection, within):
+                return work(connection)
+
+        return self._twice_if_stale(in_time, self._autocommit)
 
     def _twice_if_stale(self, work: Callable[[Connection], T], bind: Engine | SessionFactory) -> T:
         with translated_errors():
@@ -163,6 +173,9 @@ def translated_errors() -> Iterator[None]:
 _BY_CONSTRAINT: dict[str, Callable[[], JobQueueError]] = {
     "menu_extraction_jobs_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
     "idx_menu_extraction_jobs_retry_of": lambda: InvalidStatusError("The job was retried already."),
+    # Pruned or deleted after this call had read it.
+    "menu_extraction_jobs_retry_of_fkey": lambda: JobNotFoundError("There is no such job."),
+    "extraction_feedback_job_id_fkey": lambda: JobNotFoundError("There is no such job."),
     "menu_extraction_submitters_user_id_fkey": lambda: UserNotFoundError("There is no user with this id."),
     "menu_extraction_jobs_finished_is_final": lambda: InvalidStatusError("The job is already finished."),
     "menu_extraction_jobs_completed_has_result": lambda: InvalidResultError("A completed job needs a result."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
+from jobqueue.job import ExtractionJob
+
 
 class JobQueueError(Exception):
     """The base of every error this library raises.
@@ -86,6 +88,31 @@ class PollingTimeoutError(JobQueueError):
     """The job did not finish while the caller was willing to wait; it goes on by itself."""
 
     default_code = "POLLING_TIMEOUT"
+
+
+class CursorExpiredError(JobQueueError):
+    """Events behind the cursor were pruned, so that they cannot be replayed any more.
+
+    In their place it carries the user's jobs as they stand; every change that they do not show yet comes behind
+    ``cursor``. ``jobs`` are the newest, at most 100; with ``more`` there are older ones, which
+    ``list_user_jobs(user_id, before=error.jobs[-1])`` brings.
+    """
+
+    default_code = "CURSOR_EXPIRED"
+
+    @property
+    def cursor(self) -> int:
+        value: int = self.details.get("cursor", 0)
+        return value
+
+    @property
+    def jobs(self) -> list[ExtractionJob]:
+        value: list[ExtractionJob] = self.details.get("jobs", [])
+        return value
+
+    @property
+    def more(self) -> bool:
+        return bool(self.details.get("more", False))
 
 
 class ImageRejectedError(JobQueueError):

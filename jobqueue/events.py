@@ -29,7 +29,9 @@ def progress_channel(user_id: UUID) -> str:
 class JobEvent:
     """One status change. ``seq`` counts 1, 2, 3, ... within the job; ``cursor`` grows over all events of all jobs.
 
-    Keep the ``cursor`` of the last event you handled and pass it as ``after`` to miss nothing later.
+    Keep the ``cursor`` of the last event you handled and pass it as ``after`` to miss nothing later. ``replayed`` is
+    set on what a listener read from the event log because it was not there live: it resumed behind a cursor, or it had
+    lost its connection, which Redis also closes when a subscriber falls too far behind.
     """
 
     job_id: UUID
@@ -40,6 +42,7 @@ class JobEvent:
     seq: int
     cursor: int
     at: datetime
+    replayed: bool = field(default=False, compare=False)
     _load: JobLoader | None = field(default=None, repr=False, compare=False)
 
     def job(self) -> ExtractionJob | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from jobqueue.errors import JobQueueError, RateLimitExceededError
+from jobqueue.errors import CursorExpiredError, JobQueueError, RateLimitExceededError
 from jobqueue.job import ExtractionJob
 from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
 from jobqueue.states import JobStatus
@@ -137,6 +137,15 @@ class FiguresAnswer(Answer):
     figures: list[Figures]
 
 
+class PruneAnswer(Answer):
+    """What was removed, or with ``dry_run`` would be."""
+
+    jobs: int
+    events: int
+    older_than_days: int
+    dry_run: bool
+
+
 class Event(Shape):
     job_id: UUID
     user_id: UUID
@@ -206,7 +215,20 @@ class RateLimitErrorAnswer(ErrorAnswer):
     reset_at: datetime | None
 
 
+class CursorExpiredAnswer(ErrorAnswer):
+    """The user's newest jobs as they stand, and the cursor to go on from; with ``more`` older ones are left out."""
+
+    cursor: int
+    jobs: list[JobDetails]
+    more: bool
+
+
 def error_answer(error: JobQueueError) -> ErrorAnswer:
+    if isinstance(error, CursorExpiredError):
+        jobs = [JobDetails.model_validate(job) for job in error.jobs]
+        return CursorExpiredAnswer(
+            error=error.message, code=error.code, cursor=error.cursor, jobs=jobs, more=error.more
+        )
     if isinstance(error, RateLimitExceededError):
         return RateLimitErrorAnswer(error=error.message, code=error.code, reset_at=error.reset_at)
     return ErrorAnswer(error=error.message, code=error.code)

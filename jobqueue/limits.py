@@ -79,6 +79,14 @@ def next_month_start(now: datetime) -> datetime:
     return month_start(month_start(now) + timedelta(days=32))
 
 
+def counted_since(now: datetime) -> datetime:
+    """Whatever was created before this moment is in neither count, the month's or the hour's, now or later.
+
+    In the first hour of a month the last one still counts as present: a submission that began in it may be counting.
+    """
+    return month_start(now - HOUR)
+
+
 def has_room(current: int, limit: int) -> bool:
     """Whether one more fits."""
     return limit == UNLIMITED or current < limit

@@ -30,7 +30,7 @@ from jobqueue.job import ExtractionJob, JobHistoryEntry, SubmissionResult
 from jobqueue.limits import QuotaCheckResult, RateLimitCheckResult
 from jobqueue.menu_result import check_schema_version
 from jobqueue.picture_hash import with_hash, with_hashes
-from jobqueue.redis_connection import connect_redis
+from jobqueue.redis_connection import SUBSCRIBER_TIMEOUTS, connect_redis
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
 from jobqueue.states import JobStatus
@@ -285,4 +285,4 @@ class JobQueueManager:
 
     @cached_property
     def _redis(self) -> Any:
-        return connect_redis(self._settings.required_redis_url)
+        return connect_redis(self._settings.required_redis_url, **SUBSCRIBER_TIMEOUTS)

@@ -15,6 +15,9 @@ from jobqueue.errors import InvalidInputError
 # Without socket_timeout a call to a frozen server hangs for ever.
 TIMEOUTS: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 3, "socket_keepalive": True}
 
+# While a subscription waits for a frozen server, nobody looks into the event log.
+SUBSCRIBER_TIMEOUTS: dict[str, Any] = {"socket_timeout": 3}
+
 
 def connect_redis(url: str, **options: Any) -> redis.Redis:
     """A client for ``url``; nothing is sent yet. Raises ``InvalidInputError`` for a malformed URL.
@@ -27,10 +30,10 @@ def connect_redis(url: str, **options: Any) -> redis.Redis:
         raise _malformed() from None
 
 
-def connect_redis_async(url: str) -> redis.asyncio.Redis:
+def connect_redis_async(url: str, **options: Any) -> redis.asyncio.Redis:
     """The same for asyncio."""
     try:
-        return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **TIMEOUTS)
+        return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **{**TIMEOUTS, **options})
     except ValueError:
         raise _malformed() from None
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from jobqueue.errors import InvalidInputError
 
 MEGABYTE = 1_000_000
+MAX_RETENTION_DAYS = 36_500
 
 
 class Settings(BaseSettings):
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     retry_backoff: float = Field(2.0, gt=0, le=600, validation_alias="JOBQUEUE_RETRY_BACKOFF")
     """Upper bound of the wait before the first automatic retry; it doubles with each further one."""
 
+    retention_days: int | None = Field(None, ge=1, le=MAX_RETENTION_DAYS, validation_alias="JOBQUEUE_RETENTION_DAYS")
+    """How long finished jobs are kept. Without it nothing is deleted: a queue does not throw away users' results."""
+
     flower_user: str = Field("operator", validation_alias="JOBQUEUE_FLOWER_USER")
     flower_password: SecretStr | None = Field(None, validation_alias="JOBQUEUE_FLOWER_PASSWORD")
 
@@ -64,7 +68,7 @@ class Settings(BaseSettings):
             return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("celery_broker_url", "jwt_secret", "jwks_url", mode="before")
+    @field_validator("celery_broker_url", "jwt_secret", "jwks_url", "retention_days", mode="before")
     @classmethod
     def _empty_is_not_given(cls, value: Any) -> Any:
         # Compose files pass variables on empty, and Celery takes an empty address for a RabbitMQ on this machine.

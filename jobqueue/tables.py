@@ -124,6 +124,13 @@ class MenuExtractionJob(Base):
             "idx_menu_extraction_jobs_retry_of", "retry_of", unique=True, postgresql_where=text("retry_of IS NOT NULL")
         ),
         Index("idx_menu_extraction_jobs_leases", "lease_expires_at", postgresql_where=text("status = 'processing'")),
+        # For pruning, which begins with the oldest.
+        Index(
+            "idx_menu_extraction_jobs_finished",
+            "created_at",
+            "id",
+            postgresql_where=text("completed_at IS NOT NULL"),
+        ),
     )
 
 
@@ -167,6 +174,15 @@ class MenuExtractionSubmitter(Base):
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True)
     locked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+
+
+class MenuExtractionPrunedEvents(Base):
+    """The highest cursor among a user's pruned events; no row while all are kept."""
+
+    __tablename__ = "menu_extraction_pruned_events"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"), primary_key=True)
+    cursor: Mapped[int] = mapped_column(BigInteger)
 
 
 class MenuExtractionRelay(Base):
@@ -244,6 +260,7 @@ class ExtractionFeedbackRow(Base):
 
 JOBS = cast(CoreTable, MenuExtractionJob.__table__)
 EVENTS = cast(CoreTable, MenuExtractionJobEvent.__table__)
+PRUNED = cast(CoreTable, MenuExtractionPrunedEvents.__table__)
 RELAY = cast(CoreTable, MenuExtractionRelay.__table__)
 WORKERS = cast(CoreTable, MenuExtractionWorker.__table__)
 FEEDBACK = cast(CoreTable, ExtractionFeedbackRow.__table__)

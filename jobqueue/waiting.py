@@ -10,8 +10,8 @@ from uuid import UUID
 import redis
 
 from jobqueue.database import Database
-from jobqueue.errors import PollingTimeoutError, QueueUnavailableError
-from jobqueue.event_stream import EventStream
+from jobqueue.errors import CursorExpiredError, PollingTimeoutError, QueueUnavailableError
+from jobqueue.event_stream import ANSWER_WITHIN_SECONDS, EventStream
 from jobqueue.job import ExtractionJob
 from jobqueue.store.lookup import get_job, unknown_job
 
@@ -53,7 +53,7 @@ def wait_for_finish(
     with EventStream(client, database, user_id) as stream:
         while True:
             try:
-                job = database.statement(lambda connection: get_job(connection, job_id, user_id))
+                job = database.statement(lambda connection: get_job(connection, job_id, user_id), ANSWER_WITHIN_SECONDS)
             except QueueUnavailableError:
                 # The job outlives an outage of the database, and so does whoever waits for it.
                 if not watch.has_seen or not _wait_for_change(stream, job_id, deadline):
@@ -72,7 +72,10 @@ def _wait_for_change(stream: EventStream, job_id: UUID, deadline: float) -> bool
     """Whether there is time left to look at the job again."""
     look_at = min(deadline, time.monotonic() + LOOK_EVERY_SECONDS)
     while (left := look_at - time.monotonic()) > 0:
-        event = stream.poll(left)
+        try:
+            event = stream.poll(left)
+        except CursorExpiredError:
+            return True  # its own event may be among the pruned ones
         if event is not None and event.job_id == job_id:
             return True
     return time.monotonic() < deadline

@@ -13,7 +13,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from jobqueue import AsyncJobNotificationListener, JobEvent, JobNotificationListener, Settings
+from jobqueue import AsyncJobNotificationListener, CursorExpiredError, JobEvent, JobNotificationListener, Settings
 from jobqueue.database import Database
 from jobqueue.events import user_channel
 from jobqueue.store.event_log import number_pending
@@ -24,12 +24,25 @@ T = TypeVar("T")
 
 
 Callback = Callable[[JobEvent], Any]
+OnExpired = Callable[[CursorExpiredError], Any]
+
+
+@dataclass
+class Events:
+    """An iteration over a user's events, one by one."""
+
+    next: Callable[[], JobEvent]
+    close: Callable[[], None]
 
 
 class Side(Protocol):
     """What the two listeners have in common, called from a test."""
 
-    def subscribe(self, user_id: Any, callback: Callback, after: Any = None) -> Callable[[], None]: ...
+    def subscribe(
+        self, user_id: Any, callback: Callback, after: Any = None, on_expired: OnExpired | None = None
+    ) -> Callable[[], None]: ...
+
+    def events(self, user_id: Any, after: Any = None) -> Events: ...
 
     def first_events(self, user_id: Any, number: int, after: Any, meanwhile: Callable[[], None]) -> list[int]: ...
 
@@ -40,8 +53,14 @@ class Blocking:
     def __init__(self, engine: Engine | None, settings: Settings) -> None:
         self._listener = JobNotificationListener(engine, settings=settings)
 
-    def subscribe(self, user_id: Any, callback: Callback, after: Any = None) -> Callable[[], None]:
-        return self._listener.subscribe(user_id, callback, after)
+    def subscribe(
+        self, user_id: Any, callback: Callback, after: Any = None, on_expired: OnExpired | None = None
+    ) -> Callable[[], None]:
+        return self._listener.subscribe(user_id, callback, after, on_expired)
+
+    def events(self, user_id: Any, after: Any = None) -> Events:
+        stream = self._listener.events(user_id, after)
+        return Events(lambda: next(stream), stream.close)
 
     def first_events(self, user_id: Any, number: int, after: Any, meanwhile: Callable[[], None]) -> list[int]:
         with self._listener.events(user_id, after) as stream:
@@ -68,16 +87,27 @@ class OnALoop:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
-    def subscribe(self, user_id: Any, callback: Callback, after: Any = None) -> Callable[[], None]:
+    def subscribe(
+        self, user_id: Any, callback: Callback, after: Any = None, on_expired: OnExpired | None = None
+    ) -> Callable[[], None]:
         async def in_a_thread(event: JobEvent) -> None:
             await asyncio.to_thread(callback, event)
 
-        unsubscribe = self._run(self._listener.subscribe(user_id, in_a_thread, after))
+        unsubscribe = self._run(self._listener.subscribe(user_id, in_a_thread, after, on_expired))
         return lambda: self._run(self._call(unsubscribe))
 
     @staticmethod
     async def _call(unsubscribe: Callable[[], None]) -> None:
         unsubscribe()
+
+    def events(self, user_id: Any, after: Any = None) -> Events:
+        stream = self._listener.events(user_id, after)
+        self._run(stream.open())
+
+        async def following() -> JobEvent:
+            return await anext(stream)
+
+        return Events(lambda: self._run(following()), lambda: self._run(stream.close()))
 
     def first_events(self, user_id: Any, number: int, after: Any, meanwhile: Callable[[], None]) -> list[int]:
         async def collect() -> list[int]:

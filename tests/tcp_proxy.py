@@ -19,6 +19,7 @@ class TcpProxy:
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._peers: dict[socket.socket, socket.socket] = {}
+        self._stranded: list[socket.socket] = []
         self._lock = threading.RLock()
         self._refusing = False
         self._frozen = False
@@ -26,6 +27,8 @@ class TcpProxy:
         self._stopping = False
         self.cut_at: bytes | None = None
         """Whoever sends this loses their connection before it is carried on; the other connections live."""
+        self.refused = 0
+        """How often somebody tried to connect in vain."""
         self.on_connection: Callable[[], None] | None = None
         """Called whenever somebody has connected, before anything is carried for them."""
 
@@ -56,6 +59,14 @@ class TcpProxy:
         with self._lock:
             self._frozen = True
 
+    def strand(self) -> None:
+        """The present connections stay open and carry nothing ever again; new ones work."""
+        with self._lock:
+            for end in list(self._peers):
+                self._selector.unregister(end)
+            self._stranded += self._peers
+            self._peers.clear()
+
     @contextmanager
     def running(self) -> Iterator[None]:
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -70,7 +81,7 @@ class TcpProxy:
             thread.join()
             self.cut()
             self._selector.close()
-            for end in (self._listener, self._wake, self._woken):
+            for end in (self._listener, self._wake, self._woken, *self._stranded):
                 end.close()
 
     def _serve(self) -> None:
@@ -88,6 +99,7 @@ class TcpProxy:
         client, _address = self._listener.accept()
         if self._refusing:
             client.close()
+            self.refused += 1
             return
         if self.on_connection is not None:
             self.on_connection()

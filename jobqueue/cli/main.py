@@ -15,6 +15,7 @@ from jobqueue.cli.history import history
 from jobqueue.cli.list_jobs import list_jobs
 from jobqueue.cli.migrate import migrate
 from jobqueue.cli.notifier import notifier
+from jobqueue.cli.prune import prune
 from jobqueue.cli.quota import quota
 from jobqueue.cli.retry import retry
 from jobqueue.cli.stats import stats
@@ -61,5 +62,6 @@ for command in (
     history,
     stats,
     health,
+    prune,
 ):
     main.add_command(command)

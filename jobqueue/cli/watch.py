@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import click
 
 from jobqueue.cli.exit_codes import FAILED
 from jobqueue.cli.job_command import JobCommand, Seconds, open_manager, user_option
 from jobqueue.cli.output import print_json, printable
-from jobqueue.errors import JobNotFoundError, PollingTimeoutError
+from jobqueue.errors import CursorExpiredError, JobNotFoundError, PollingTimeoutError
 from jobqueue.event_stream import EventStream
 from jobqueue.job import JobHistoryEntry
 from jobqueue.json_shapes import Event, HistoryEntry
@@ -76,7 +76,8 @@ def _one_job(
         left = deadline - time.monotonic()
         if left <= 0:
             raise PollingTimeoutError(f"The job is still {job.status.value}; it goes on, ask again later.")
-        stream.poll(min(left, LOOK_EVERY_SECONDS))
+        with suppress(CursorExpiredError):  # the job itself is looked at again in any case
+            stream.poll(min(left, LOOK_EVERY_SECONDS))
 
 
 def _print_entry(entry: JobHistoryEntry, as_json: bool) -> None:

@@ -14,10 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select, text
 
+from jobqueue.errors import CursorExpiredError
 from jobqueue.events import JobEvent
 from jobqueue.states import JobStatus
 from jobqueue.store.leadership import refused_as_lead_lost
-from jobqueue.tables import EVENTS, RELAY
+from jobqueue.store.lookup import list_jobs
+from jobqueue.tables import RELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ _UNPUBLISHED = text("""
     ORDER BY event.cursor LIMIT :batch
 """)
 
+# Beside each event how far the user's events were pruned; a row without an event where there is none.
+_LOG = text("""
+    SELECT coalesce(pruned.cursor, 0) AS pruned_cursor, event.*
+    FROM (VALUES (1)) AS one
+    LEFT JOIN menu_extraction_pruned_events AS pruned ON pruned.user_id = :user_id
+    LEFT JOIN LATERAL (
+        SELECT * FROM menu_extraction_job_events
+        WHERE user_id = :user_id AND cursor > :cursor ORDER BY cursor LIMIT :limit
+    ) AS event ON true
+    ORDER BY event.cursor
+""")
+SNAPSHOT_JOBS = 100
+
 
 def number_pending(connection: Connection, term: int, published: int, batch: int) -> NumberedBatch:
     """Give the oldest unnumbered events their cursors, record that all up to ``published`` went out, renew the lead.
@@ -83,14 +98,26 @@ def current_cursor(connection: Connection) -> int:
 
 
 def events_after(connection: Connection, user_id: UUID, cursor: int, limit: int) -> list[JobEvent]:
-    """The user's events behind ``cursor``, in order."""
-    rows = connection.execute(
-        select(EVENTS)
-        .where(EVENTS.c.user_id == user_id, EVENTS.c.cursor > cursor)
-        .order_by(EVENTS.c.cursor)
-        .limit(limit)
+    """The user's events behind ``cursor``, in order; ``CursorExpiredError`` when some of them were pruned.
+
+    One statement looks for both, so that nothing can be pruned in between.
+    """
+    rows = connection.execute(_LOG, {"user_id": user_id, "cursor": cursor, "limit": limit}).all()
+    if rows[0].pruned_cursor > cursor:
+        raise _expired(connection, user_id)
+    return [_event(row) for row in rows if row.cursor is not None]
+
+
+def _expired(connection: Connection, user_id: UUID) -> CursorExpiredError:
+    # In this order: what changes after the cursor was read comes behind it, whether the jobs show it already or not.
+    cursor = current_cursor(connection)
+    jobs = list_jobs(connection, user_id, limit=SNAPSHOT_JOBS + 1)
+    return CursorExpiredError(
+        "Events behind this cursor were pruned; take the jobs that come with this error and go on from its cursor.",
+        cursor=cursor,
+        jobs=jobs[:SNAPSHOT_JOBS],
+        more=len(jobs) > SNAPSHOT_JOBS,
     )
-    return [_event(row) for row in rows]
 
 
 def _relayed(row: Row[Any]) -> RelayedEvent:

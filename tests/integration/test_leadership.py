@@ -24,7 +24,7 @@ from jobqueue.store.leadership import (
 )
 from jobqueue.store.recovery import begin_waiting_again, reap_expired_lease, reap_expired_leases
 from tests.eventually import eventually
-from tests.integration.jobs import claimed, current, queued, row, waiting_for_locks
+from tests.integration.jobs import LIMITS, claimed, current, queued, row, waiting_for_locks
 
 
 def take(engine: Engine, leader: str, newest_seen: int = 0) -> Lead | None:
@@ -157,12 +157,14 @@ def test_the_sweep_of_whoever_led_before_changes_no_job(
     first, second = succeed(engine)
     database = Database(engine)
     assert database.statement(lambda c: reap_expired_leases(c, first.term, 10, LIMITS)) == []
-    assert database.statement(lambda c: reap_expired_lease(c, first.term, lost.id)) == []
+    assert database.statement(lambda c: reap_expired_lease(c, first.term, lost.id, LIMITS)) == []
     assert database.statement(lambda c: begin_waiting_again(c, first.term, [waiting.id])) == []
     assert current(manager, lost.id).status == "processing"
     assert row(engine, waiting.id)["run_after"] == due
     assert database.statement(lambda c: begin_waiting_again(c, second.term, [waiting.id])) == [waiting.id]
-    assert [one.id for one in database.statement(lambda c: reap_expired_leases(c, second.term, 10, LIMITS))] == [lost.id]
+    assert [one.id for one in database.statement(lambda c: reap_expired_leases(c, second.term, 10, LIMITS))] == [
+        lost.id
+    ]
 
 
 def test_no_new_term_begins_in_the_middle_of_a_write_of_the_old_one(

@@ -1,4 +1,4 @@
-"""Connections that are cut, die silently or are away for a while: the listeners heal and miss nothing."""
+"""Connections to Redis that are cut, die silently or are away for a while: the listeners heal and miss nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from jobqueue import JobQueueManager, Settings
+from jobqueue import JobQueueManager
 from jobqueue import replay as replay_policy
-from jobqueue.database import create_database_engine
 from jobqueue.embedded import EmbeddedValkey
 from jobqueue.events import user_channel
 from jobqueue.settings import load_settings
@@ -144,30 +143,3 @@ def test_a_restart_of_redis_heals_and_misses_nothing(
         queued(manager, user_id)
         notifier.relay()
         assert inbox.wait_for(4) == [1, 2, 3, 4]
-
-
-def test_postgres_may_be_away_for_a_while(
-    make_side: MakeSide,
-    manager: JobQueueManager,
-    user_id: UUID,
-    notifier: Notifier,
-    database_url: str,
-    settings: Settings,
-) -> None:
-    head, _, tail = database_url.rpartition(":")
-    port, _, name = tail.partition("/")
-    proxy = TcpProxy(("127.0.0.1", int(port)))
-    with proxy.running():
-        shaky = create_database_engine(f"{head}:{proxy.port}/{name}")
-        side = make_side(engine=shaky)
-        inbox = Inbox()
-        queued(manager, user_id)
-        notifier.relay()
-        side.subscribe(user_id, inbox, after=0)
-        inbox.wait_for(1)
-        proxy.refuse()
-        queued(manager, user_id)
-        notifier.relay()
-        proxy.allow()
-        assert inbox.wait_for(2) == [1, 2]
-        shaky.dispose()

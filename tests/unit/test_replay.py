@@ -4,66 +4,204 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobqueue.errors import CursorExpiredError
 from jobqueue.events import JobEvent
 from jobqueue.replay import (
+    CALM_SECONDS,
     CATCH_UP_EVERY_SECONDS,
     MAX_RECONNECT_SECONDS,
+    PAGE,
     PING_AFTER_SECONDS,
     PONG_WITHIN_SECONDS,
-    Liveness,
-    ReplayPosition,
+    SAY_AGAIN_AFTER_SECONDS,
+    Feed,
+    NoAnswerError,
+    Outage,
+    Step,
     reconnect_delay,
 )
 from tests.unit.test_events import VALID
 
 EVENT = JobEvent.from_json(json.dumps(VALID))
+CONFIRMED = {"type": "subscribe", "data": 1}
 
 
-@given(st.lists(st.integers(1, 30)), st.integers(0, 30))
-def test_each_event_behind_the_start_is_accepted_once_and_in_order(cursors: list[int], start: int) -> None:
-    position = ReplayPosition(start)
-    accepted = [cursor for cursor in cursors if position.accept(replace(EVENT, cursor=cursor))]
-    assert accepted == sorted(set(accepted))
-    assert all(cursor > start for cursor in accepted)
-    assert position.cursor == max([start, *cursors])
+def event(cursor: int) -> JobEvent:
+    return replace(EVENT, cursor=cursor)
 
 
-@given(st.lists(st.integers(1, 10), min_size=1), st.integers(0, 9))
-def test_a_page_of_the_log_read_again_brings_exactly_the_rest(repeats: list[int], start: int) -> None:
-    position = ReplayPosition(start)
-    seen: list[int] = []
-    for end in [*repeats, 10]:
-        seen += [cursor for cursor in range(1, end + 1) if position.accept(replace(EVENT, cursor=cursor))]
-    assert seen == list(range(start + 1, 11))
+def message(cursor: int) -> dict[str, object]:
+    return {"type": "message", "data": event(cursor).to_json().encode()}
+
+
+def started(after: int | None = None, now: float = 0.0) -> Feed:
+    """Subscribed and confirmed; without ``after`` everything up to now is known."""
+    feed = Feed(EVENT.user_id, lambda _job: None, now)
+    feed.subscribing(now)
+    feed.begin(after or 0, resumed=after is not None)
+    feed.received(CONFIRMED, now)
+    if after is None:
+        feed.read([], now)
+    return feed
+
+
+def handed_out(feed: Feed) -> list[int]:
+    found = [one.cursor for one in feed.ready]
+    feed.ready.clear()
+    return found
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), max_size=40), st.data())
+def test_whatever_is_lost_or_comes_twice_each_event_is_handed_out_once_and_in_order(
+    rounds: list[tuple[bool, int]], data: st.DataObject
+) -> None:
+    """``mine`` are the cursors of this user's events; some messages never arrive, others again."""
+    feed, mine, out, newest = started(), [], [], 0
+    for ours, number in rounds:
+        new = list(range(newest + 1, newest + number + 1))
+        newest += number
+        if not ours:
+            continue
+        mine += new
+        for cursor in data.draw(st.lists(st.sampled_from(mine), max_size=6)):
+            feed.received(message(cursor), 0.0)
+            if feed.next_step(0.0) is Step.READ_LOG:
+                feed.read([event(one) for one in mine if one > feed.position], 0.0)
+        out += handed_out(feed)
+        assert out == mine[: len(out)]
+    feed.received(CONFIRMED, 0.0)
+    feed.read([event(one) for one in mine if one > feed.position], 0.0)
+    assert out + handed_out(feed) == mine
+
+
+def test_the_very_next_event_needs_no_look_into_the_log_and_any_other_does() -> None:
+    feed = started()
+    feed.received(message(1), 0.0)
+    assert (feed.next_step(0.0), handed_out(feed)) == (Step.RECEIVE, [1])
+    feed.received(message(3), 0.0)
+    assert (feed.next_step(0.0), handed_out(feed)) == (Step.READ_LOG, [])
+    feed.received(message(2), 0.0)  # what the log is about to tell is not taken from messages any more
+    assert handed_out(feed) == []
+    feed.read([event(2), event(3)], 0.0)
+    assert (feed.next_step(0.0), handed_out(feed)) == (Step.RECEIVE, [2, 3])
+
+
+def test_a_page_that_is_full_is_followed_by_another() -> None:
+    feed = started(after=0)
+    feed.read([event(cursor) for cursor in range(1, PAGE + 1)], 0.0)
+    assert feed.next_step(0.0) is Step.READ_LOG
+    feed.read([event(PAGE + 1)], 0.0)
+    assert feed.next_step(0.0) is Step.RECEIVE
+
+
+def test_the_cursor_is_that_of_the_last_event_handed_out() -> None:
+    feed = started(after=4)
+    feed.read([event(7), event(9)], 0.0)
+    assert feed.cursor == 6
+    feed.ready.popleft()
+    feed.ready.popleft()
+    assert feed.cursor == 9
+
+
+@pytest.mark.parametrize("payload", [b"", b"null", json.dumps({**VALID, "user_id": str(UUID(int=5))}).encode()])
+def test_garbage_and_other_peoples_events_are_ignored(payload: bytes) -> None:
+    feed = started()
+    feed.received({"type": "message", "data": payload}, 0.0)
+    assert (feed.next_step(0.0), handed_out(feed)) == (Step.RECEIVE, [])
+
+
+def test_what_was_missed_is_marked_as_replayed_and_what_comes_live_is_not() -> None:
+    feed = started(after=0)
+    feed.read([event(1)], 0.0)
+    feed.received(message(2), 0.0)
+    feed.received(message(4), 0.0)
+    feed.read([event(4)], 0.0)
+    assert [one.replayed for one in feed.ready] == [True, False, False]
+    feed.ready.clear()
+    feed.lost(OSError(), 0.0)
+    feed.read([event(5)], 0.0)
+    feed.subscribing(1.0)
+    feed.received(CONFIRMED, 1.0)
+    feed.read([event(6)], 1.0)
+    feed.received(message(7), 1.0)
+    assert [one.replayed for one in feed.ready] == [True, True, False]
+
+
+def test_behind_an_expired_cursor_it_goes_on_from_the_snapshot() -> None:
+    feed = started(after=3)
+    feed.expired(CursorExpiredError("Gone.", cursor=10))
+    assert (feed.position, feed.next_step(0.0)) == (10, Step.READ_LOG)
+    feed.read([event(11)], 0.0)
+    assert handed_out(feed) == [11]
+
+
+def test_a_lost_subscription_is_tried_again_after_a_look_into_the_log() -> None:
+    feed = started()
+    feed.lost(OSError(), 0.0)
+    assert feed.next_step(0.0) is Step.READ_LOG
+    feed.read([], 0.0)
+    assert feed.next_step(0.0) is Step.WAIT
+    assert 0.0 < feed.pause(0.0) <= 0.2
+    assert feed.next_step(0.2) is Step.SUBSCRIBE
+
+
+def test_a_log_that_cannot_be_read_is_tried_again_and_holds_up_no_subscription() -> None:
+    feed = started(after=0)
+    feed.unreadable(OSError(), 0.0)
+    assert feed.next_step(0.0) is Step.RECEIVE
+    assert feed.next_step(0.2) is Step.READ_LOG
+    feed.lost(OSError(), 0.2)
+    feed.unreadable(OSError(), 0.2)
+    assert feed.next_step(0.21) is Step.WAIT
+    assert feed.pause(0.21) <= 0.2
 
 
 def test_a_silent_connection_is_pinged_once_and_dead_without_an_answer() -> None:
-    line = Liveness(heard_at=100.0)
-    assert not line.should_ping(100.0 + PING_AFTER_SECONDS - 0.01)
+    feed = started(now=100.0)
+    assert not feed.received(None, 100.0 + PING_AFTER_SECONDS - 0.01)
     pinged = 100.0 + PING_AFTER_SECONDS
-    assert line.should_ping(pinged)
-    line.pinged_at = pinged
-    assert not line.should_ping(pinged + 1)
-    assert not line.is_dead(pinged + PONG_WITHIN_SECONDS - 0.01)
-    assert line.is_dead(pinged + PONG_WITHIN_SECONDS)
+    assert feed.received(None, pinged)
+    assert not feed.received(None, pinged + PONG_WITHIN_SECONDS - 0.01)
+    with pytest.raises(NoAnswerError):
+        feed.received(None, pinged + PONG_WITHIN_SECONDS)
 
 
 def test_an_answer_makes_a_connection_live_again() -> None:
-    line = Liveness(heard_at=0.0, pinged_at=5.0)
-    line.heard(14.5)
-    assert not line.is_dead(15.0)
-    assert line.should_ping(14.5 + PING_AFTER_SECONDS)
+    feed = started()
+    assert feed.received(None, PING_AFTER_SECONDS)
+    answered = PING_AFTER_SECONDS + PONG_WITHIN_SECONDS - 0.01
+    feed.received({"type": "pong", "data": b""}, answered)
+    assert not feed.received(None, answered + PING_AFTER_SECONDS - 0.01)
+    assert feed.received(None, answered + PING_AFTER_SECONDS)
 
 
 def test_a_live_connection_looks_into_the_log_now_and_then() -> None:
-    line = Liveness(heard_at=0.0, caught_up_at=50.0)
-    line.heard(60.0)
-    assert not line.should_catch_up(50.0 + CATCH_UP_EVERY_SECONDS - 0.01)
-    assert line.should_catch_up(50.0 + CATCH_UP_EVERY_SECONDS)
+    feed = started()
+    assert feed.next_step(CATCH_UP_EVERY_SECONDS - 0.01) is Step.RECEIVE
+    assert feed.next_step(CATCH_UP_EVERY_SECONDS) is Step.READ_LOG
+
+
+def test_an_outage_of_a_day_is_a_few_lines_and_the_next_one_is_news() -> None:
+    outage = Outage(0.0)
+    said = [second for second in range(0, 86_400, 5) if outage.failed(float(second))]
+    assert said[:3] == [0, SAY_AGAIN_AFTER_SECONDS, 3 * SAY_AGAIN_AFTER_SECONDS]
+    assert len(said) < 40
+    outage.over()
+    assert outage.failed(86_400 + CALM_SECONDS)
+
+
+def test_a_connection_that_comes_and_goes_does_not_fill_the_log() -> None:
+    outage, said = Outage(0.0), 0
+    for second in range(3_600):
+        said += outage.failed(float(second))
+        outage.over()
+    assert said < 10
 
 
 @given(st.integers(0, 10_000))

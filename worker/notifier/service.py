@@ -28,6 +28,7 @@ from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.outage_log import OutageLog
 from worker.notifier.publisher import Publisher, StaleTermError
 from worker.notifier.relay import Relay
+from worker.notifier.retention import Retention
 from worker.notifier.sweeper import Sweeper
 from worker.notifier.wake_up import WakeUpConnection
 from worker.postgres_deadline import DeadlineConnection, limit_waits
@@ -101,7 +102,8 @@ class Notifier:
         if lead is None:
             return
         try:
-            self._lead(lead)
+            with Retention(self._database, self._settings.retention_days):
+                self._lead(lead)
         except LeadLostError:
             log.debug("Term %d has ended.", lead.term)
         except StaleTermError as error:
