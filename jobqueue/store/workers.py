@@ -38,7 +38,11 @@ def known_workers(connection: Connection) -> tuple[WorkerPresence, ...]:
     # A claim names the process too: name/pid.
     holds = (
         select(func.count())
-        .where(JOBS.c.status == JobStatus.PROCESSING.value, func.starts_with(JOBS.c.worker, WORKERS.c.name + "/"))
+        .where(
+            JOBS.c.status == JobStatus.PROCESSING.value,
+            JOBS.c.lease_expires_at > func.clock_timestamp(),
+            func.starts_with(JOBS.c.worker, WORKERS.c.name + "/"),
+        )
         .scalar_subquery()
     )
     received_ago = _age(func.coalesce(WORKERS.c.received_at, WORKERS.c.started_at))

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from jobqueue.database import Database
 from jobqueue.retention import prune
 from jobqueue.store.event_log import current_cursor, number_pending
+from tests.integration.event_numbering import lead
 
 
 def later() -> datetime:
@@ -20,9 +21,10 @@ def later() -> datetime:
 def publish_all(engine: Engine) -> int:
     """Number every event and record that all were published; the newest cursor."""
     database = Database(engine)
-    database.run(lambda connection: number_pending(connection, 0, 100_000))
+    term = lead(engine).term
+    database.run(lambda connection: number_pending(connection, term, 0, 100_000))
     newest = database.run(current_cursor)
-    database.run(lambda connection: number_pending(connection, newest, 1))
+    database.run(lambda connection: number_pending(connection, term, newest, 1))
     return newest
 
 

@@ -249,7 +249,7 @@ def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
 
 
 def swept(engine: Engine, dispatcher: Dispatcher, rounds: int = 1) -> None:
-    sweeper = Sweeper(Database(engine), dispatcher, replace(lead(engine), unled_seconds=0.0), lease_seconds=10)
+    sweeper = Sweeper(Database(engine), dispatcher, replace(lead(engine), unled_seconds=0.0), LIMITS)
     for _round in range(rounds):
         eventually(sweeper.sweep, what="a round of the sweeper")
 
@@ -303,7 +303,7 @@ def test_a_job_that_somebody_holds_locked_does_not_stop_the_sweeper(
 
 
 def test_a_sweeper_that_lost_the_lead_says_so_and_records_nothing(engine: Engine, dispatcher: Dispatcher) -> None:
-    sweeper = Sweeper(Database(engine), dispatcher, lead(engine), lease_seconds=10)
+    sweeper = Sweeper(Database(engine), dispatcher, lead(engine), LIMITS)
     lead(engine)
     with pytest.raises(LeadLostError):
         sweeper.sweep()

@@ -30,7 +30,7 @@ def age_events(engine: Engine, seconds: int) -> None:
 def test_before_any_notifier_there_is_nothing_but_the_lag(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
-    assert state(engine) == RelayState(None, 0, False, None, None, None, None, None, None)
+    assert state(engine) == RelayState(None, 0, False, None, None, None, None, None, None, None)
     queued(manager, user_id)
     age_events(engine, 100)
     lag = state(engine).lag_seconds
