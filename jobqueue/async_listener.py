@@ -23,7 +23,7 @@ from jobqueue.database import Database, SessionFactory
 from jobqueue.errors import QueueUnavailableError
 from jobqueue.event_stream import WAIT_SECONDS, job_loader
 from jobqueue.events import JobEvent, user_channel
-from jobqueue.redis_connection import connect_redis_async
+from jobqueue.redis_connection import connect_redis_async, trouble
 from jobqueue.replay import PAGE, Liveness, ReplayPosition, reconnect_delay
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
@@ -156,7 +156,7 @@ class AsyncEventStream:
 
     async def _lost(self, error: Exception) -> None:
         if self._failures == 0:
-            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", type(error).__name__)
+            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", trouble(error))
         await self._drop_subscription()
         self._must_catch_up = True
 

@@ -189,7 +189,8 @@ def translate(error: DBAPIError) -> JobQueueError:
         return QueueUnavailableError(_BY_STATE[state], sqlstate=state)
     if state is not None and state[:2] in ("22", "23"):
         return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
-    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+    unknown_option = "invalid dsn" in str(error.orig)
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or unknown_option:
         return _unavailable(error)
     return QueueUnavailableError("The database refused the call.", sqlstate=state)
 
@@ -205,5 +206,15 @@ def _unavailable(error: BaseException | None) -> QueueUnavailableError:
     if "connection refused" in text:
         return QueueUnavailableError(
             "Nothing answers at the address in DATABASE_URL; check host and port and that Postgres runs."
+        )
+    if "certificate" in text:
+        return QueueUnavailableError(
+            "Postgres's TLS certificate is not trusted; check host, sslmode and sslrootcert in DATABASE_URL."
+        )
+    if "server does not support ssl" in text:
+        return QueueUnavailableError("Postgres does not speak TLS, which sslmode in DATABASE_URL asks for.")
+    if "invalid dsn" in text or "invalid sslmode" in text:
+        return QueueUnavailableError(
+            "DATABASE_URL names an option that Postgres does not know; check what follows the question mark."
         )
     return QueueUnavailableError("Postgres could not be reached or cut the connection; try again in a moment.")

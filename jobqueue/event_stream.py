@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from jobqueue.database import Database
 from jobqueue.errors import QueueUnavailableError
 from jobqueue.events import JobEvent, JobLoader, user_channel
+from jobqueue.redis_connection import trouble
 from jobqueue.replay import PAGE, Liveness, ReplayPosition, reconnect_delay
 from jobqueue.store.event_log import current_cursor, events_after
 from jobqueue.store.lookup import get_job
@@ -162,7 +163,7 @@ class EventStream:
 
     def _lost(self, error: Exception) -> None:
         if self._failures == 0:
-            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", type(error).__name__)
+            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", trouble(error))
         self._drop_subscription()
         self._failures += 1
         self._retry_at = time.monotonic() + reconnect_delay(self._failures)
