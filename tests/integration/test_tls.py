@@ -1,10 +1,9 @@
-"""Postgres and Redis behind TLS: every process gets there, nothing goes in plain text, a wrong certificate is refused."""
+"""Postgres and Redis behind TLS: every process gets there, nothing is readable, a wrong certificate is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import runpy
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 import redis
 import trustme
 from celery import Celery
+from pydantic import SecretStr
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -34,6 +34,7 @@ from jobqueue.database import create_database_engine
 from jobqueue.redis_connection import connect_redis, connect_redis_async, tls_options
 from jobqueue.settings import load_settings
 from tests.api_server import SECRET, bearer, token
+from tests.command_line import CommandLine, error_of
 from tests.eventually import eventually
 from tests.image_server import ImageServer
 from tests.processes import REPOSITORY, Processes
@@ -80,9 +81,7 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.LeafC
 
 
 @pytest.fixture
-def secured(
-    authorities: tuple[trustme.LeafCert, str, str], database_url: str, redis_url: str
-) -> Iterator[Secured]:
+def secured(authorities: tuple[trustme.LeafCert, str, str], database_url: str, redis_url: str) -> Iterator[Secured]:
     certificate, ours, stranger = authorities
 
     def target(url: str, port: int) -> tuple[str, int]:
@@ -120,6 +119,8 @@ def test_one_job_from_end_to_end_over_tls_alone(
         flower = running.enter_context(processes_on_tls.flower(JOBQUEUE_FLOWER_PASSWORD="sesame"))
         client = running.enter_context(httpx.Client(trust_env=False, timeout=30))
         operator = ("operator", "sesame")
+        workers = f"{flower}/workers?json=1"
+        eventually(lambda: client.get(workers, auth=operator).json()["data"], what="Flower hears the worker")
         listener = running.enter_context(JobNotificationListener(settings=on_tls))
         stream = running.enter_context(listener.events(user_id))
         answer = client.post(
@@ -154,11 +155,15 @@ def test_a_database_is_migrated_over_tls(
     url = make_url(secured.verified_postgres).set(database=make_url(empty_database_url).database)
     environment = {"DATABASE_URL": url.render_as_string(hide_password=False)}
     if command == "jobqueue":
-        assert processes_on_tls.command("migrate", **environment).stdout == "The database is up to date.\n"
+        assert CommandLine(environment)("migrate").stdout == "The database is up to date.\n"
     else:
         upgrade = [sys.executable, "-m", "alembic", "upgrade", "head"]
         subprocess.run(
-            upgrade, check=True, cwd=REPOSITORY, capture_output=True, env={**processes_on_tls.environment, **environment}
+            upgrade,
+            check=True,
+            cwd=REPOSITORY,
+            capture_output=True,
+            env={**processes_on_tls.environment, **environment},
         )
     assert (secured.postgres.encrypted, secured.postgres.plain) == (1, [])
 
@@ -222,14 +227,19 @@ def test_kombu_by_itself_believes_any_certificate(secured: Secured) -> None:
     assert secured.redis.encrypted == 1
 
 
-def test_rabbitmq_is_verified_with_its_host(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", secured.authority)
-    for host, expected in (("127.0.0.1", ssl.SSLCertVerificationError), ("localhost", OSError)):
-        app = configured(CELERY_BROKER_URL=f"amqps://{host}:{secured.redis.port}//")
-        with pytest.raises(expected), app.connection_for_write() as connection:
-            connection.connect()
-    # With the right name the handshake is done, and Valkey hangs up on what is no Redis.
-    assert (secured.redis.encrypted, secured.redis.broken_off) == (1, 1)
+def test_rabbitmq_is_verified_with_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    with authority.cert_pem.tempfile() as file, ExitStack() as running:
+        monkeypatch.setenv("SSL_CERT_FILE", file)
+        valkey = make_url(secured.redis_url)
+        for name, expected in (("127.0.0.1", "closed connection"), ("localhost", "not valid for '127.0.0.1'")):
+            certificate = authority.issue_cert(name)
+            proxy = TlsProxy(("127.0.0.1", 1), certificate, "redis")  # nobody listens there
+            running.enter_context(proxy.running())
+            app = configured(CELERY_BROKER_URL=f"amqps://127.0.0.1:{proxy.port}//")
+            with pytest.raises(OSError, match=expected), app.connection_for_write() as connection:
+                connection.connect()
+            assert (proxy.encrypted > 0) == (name == "127.0.0.1")
 
 
 def test_who_does_not_encrypt_is_seen(secured: Secured) -> None:
@@ -244,25 +254,35 @@ def test_who_does_not_encrypt_is_seen(secured: Secured) -> None:
 @pytest.mark.parametrize(
     ("host", "query", "sentence"),
     [
-        ("127.0.0.1", {"sslmode": "verify-full", "sslrootcert": "{authority}"}, "certificate is not trusted; check host"),
-        ("localhost", {"sslmode": "verify-full", "sslrootcert": "{stranger}"}, "certificate is not trusted; check host"),
+        (
+            "127.0.0.1",
+            {"sslmode": "verify-full", "sslrootcert": "{authority}"},
+            "certificate is not trusted; check host",
+        ),
+        (
+            "localhost",
+            {"sslmode": "verify-full", "sslrootcert": "{stranger}"},
+            "certificate is not trusted; check host",
+        ),
         ("localhost", {"sslmode": "verify-full", "sslrootcert": "/nowhere"}, "certificate is not trusted; check host"),
-        ("localhost", {"sslmode": "very-safe"}, "check what follows the question mark"),
-        ("localhost", {"sslmod": "verify-full"}, "check what follows the question mark"),
+        ("localhost", {"sslmode": "very-safe"}, "check its part behind the '?'"),
+        ("localhost", {"sslmod": "verify-full"}, "check its part behind the '?'"),
     ],
 )
 def test_a_postgres_that_is_not_trusted_is_one_sentence(
-    secured: Secured, processes: Processes, host: str, query: dict[str, str], sentence: str
+    secured: Secured, host: str, query: dict[str, str], sentence: str
 ) -> None:
-    given = {name: value.format(authority=secured.authority, stranger=secured.stranger) for name, value in query.items()}
+    given = {
+        name: value.format(authority=secured.authority, stranger=secured.stranger) for name, value in query.items()
+    }
     url = secured.postgres_at(host, **given)
     manager = JobQueueManager(settings=load_settings(database_url=url))
     with pytest.raises(QueueUnavailableError, match=sentence):
         manager.check_quota("00000000-0000-4000-8000-000000000000")
     manager.close()
-    ended = processes.command("migrate", DATABASE_URL=url)
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert sentence in ended.stderr
+    ended = CommandLine({"DATABASE_URL": url})("migrate")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert sentence in error_of(ended)
     assert secured.postgres.inside == b""
 
 
@@ -310,7 +330,7 @@ def test_the_processes_say_that_they_do_not_trust_redis(
         said = [line for line in Path(process.log_path).read_text().splitlines() if NOT_TRUSTED in line]
         assert len(said) == 1
         assert "The notifier was interrupted" in said[0]
-    settings = on_tls.model_copy(update={"redis_url": type(on_tls.redis_url)(url)})
+    settings = on_tls.model_copy(update={"redis_url": SecretStr(url)})
     with JobNotificationListener(settings=settings) as listener, listener.events(user_id, 0) as stream:
         assert next(stream).status == "queued"  # from the log in Postgres
     assert "TLS certificate is not trusted: check host and ssl_ca_certs in REDIS_URL" in caplog.text
