@@ -126,10 +126,14 @@ class AsyncEventStream:
             self._deliver(message["data"])
 
     def _deliver(self, payload: bytes) -> None:
+        event: JobEvent | None
         try:
             event = JobEvent.from_json(payload)
         except ValueError:
-            log.warning("Ignored a message on %s that is not a job event.", user_channel(self._user_id))
+            event = None
+        # Whoever may publish on Redis can send anything; another's event would move the position, too.
+        if event is None or event.user_id != self._user_id:
+            log.warning("Ignored a message on %s that is not a job event of this user.", user_channel(self._user_id))
             return
         if not self._must_catch_up and self._position is not None and self._position.accept(event):
             self._buffer.append(event.with_loader(self._load))

@@ -129,10 +129,14 @@ class EventStream:
             self._deliver(message["data"])
 
     def _deliver(self, payload: bytes) -> None:
+        event: JobEvent | None
         try:
             event = JobEvent.from_json(payload)
         except ValueError:
-            log.warning("Ignored a message on %s that is not a job event.", user_channel(self._user_id))
+            event = None
+        # Whoever may publish on Redis can send anything; another's event would move the position, too.
+        if event is None or event.user_id != self._user_id:
+            log.warning("Ignored a message on %s that is not a job event of this user.", user_channel(self._user_id))
             return
         # Behind a page that was not read to its end, only the log knows the order.
         if not self._must_catch_up and self._position.accept(event):

@@ -189,6 +189,7 @@ def configured(**environment: str) -> Celery:
         for name, value in environment.items():
             changed.setenv(name, value)
         settings = runpy.run_path(str(REPOSITORY / "worker" / "celery_config.py"))
+    settings["broker_transport_options"] = {"interval_start": 0}
     app = Celery(set_as_current=False)
     app.config_from_object(SimpleNamespace(**settings))
     return app
@@ -231,7 +232,6 @@ def test_rabbitmq_is_verified_with_its_host(monkeypatch: pytest.MonkeyPatch) -> 
     authority = trustme.CA()
     with authority.cert_pem.tempfile() as file, ExitStack() as running:
         monkeypatch.setenv("SSL_CERT_FILE", file)
-        valkey = make_url(secured.redis_url)
         for name, expected in (("127.0.0.1", "closed connection"), ("localhost", "not valid for '127.0.0.1'")):
             certificate = authority.issue_cert(name)
             proxy = TlsProxy(("127.0.0.1", 1), certificate, "redis")  # nobody listens there
