@@ -20,6 +20,8 @@ except JobQueueError as error:
 
 task_default_queue = "menu_extraction"
 task_ignore_result = True
+# Whoever can write to the broker must not run code here: never pickle.
+accept_content = ["json"]
 
 # A message is acknowledged when its attempt has been written, and given back when the child that ran it died. Attempts
 # are counted in the row, so a picture that kills its worker cannot circle.

@@ -127,18 +127,15 @@ def test_no_relation_and_no_function_leads_to_anothers_rows(bare: Engine, api_ro
         f"""
         INSERT INTO auth.users VALUES ('{ALICE}'), ('{BOB}');
         INSERT INTO profiles VALUES ('{ALICE}', 'free');
-        INSERT INTO menu_extraction_jobs (id, user_id, image_url, image_hash, status, result, completed_at, prompt_version)
+        INSERT INTO menu_extraction_jobs
+            (id, user_id, image_url, image_hash, status, result, completed_at, prompt_version)
             VALUES ('{ALICE}', '{ALICE}', 'of-alice', 'of-alice', 'completed', '{{"of": "alice"}}', now(), 'of-alice');
         INSERT INTO extraction_feedback (job_id, user_id, feedback_type, comment)
             VALUES ('{ALICE}', '{ALICE}', 'excellent', 'of-alice');
         """,
     )
-    relations = [
-        name
-        for (name,) in rows(
-            bare, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')"
-        )
-    ]
+    in_the_schema = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')"
+    relations = rows(bare, f"SELECT relname FROM pg_class WHERE {in_the_schema}")
     assert {"menu_extraction_jobs", "ocr_jobs", "menu_extraction_quality", "extraction_feedback"} <= set(relations)
     content = "SELECT coalesce(string_agg(t::text, ' '), '') FROM public.{} AS t"
     seen_by_alice = ""
@@ -168,6 +165,7 @@ def test_no_relation_and_no_function_leads_to_anothers_rows(bare: Engine, api_ro
             assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
     open_doors = """
         SELECT proname FROM pg_proc CROSS JOIN unnest(ARRAY['anon', 'authenticated']) AS role
-        WHERE pronamespace = 'public'::regnamespace AND prosecdef AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+            AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')
     """
     assert rows(bare, open_doors) == []
