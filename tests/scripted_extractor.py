@@ -68,9 +68,19 @@ class ScriptedExtractor:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "memory":
                 raise MemoryError
+            case "leak":
+                self._complain(url)
             case "malformed":
                 return ExtractionOutcome({"dishes": []}, 0.9)
         raise RuntimeError(f"secret-token in an unexpected error at step {step}")
+
+    @staticmethod
+    def _complain(url: str) -> None:
+        """As libraries do that put into an error's text whatever they were called with."""
+        try:
+            raise OSError(f"GET {url} with key {os.environ['PROVIDER_KEY']}")
+        except OSError as error:
+            raise RuntimeError(f"could not read {url}, key {os.environ['PROVIDER_KEY']}") from error
 
 
 def executions_key(url: str) -> str:

@@ -20,14 +20,8 @@ from tests.processes import Processes
 
 QUEUE = "menu_extraction"
 TASK = "worker.tasks.extract_menu"
-AFTERWARDS = {
-    "task": "os.system",
-    "args": ["true"],
-    "kwargs": {},
-    "options": {},
-    "subtask_type": None,
-    "immutable": True,
-}
+EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+AFTERWARDS: dict[str, Any] = {"task": "os.system", "args": ["true"], "kwargs": {}, "options": {}, "immutable": True}
 
 
 class Touch:

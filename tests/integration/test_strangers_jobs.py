@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -119,13 +120,13 @@ def test_a_call_tells_a_stranger_nothing(world: World, name: str) -> None:
     for ask in ways:
         for job in (*world.hers(), nobodys()):
             bob = world.stranger()
-            said = answer(lambda ask=ask, bob=bob, job=job: ask(bob, job))
+            said = answer(partial(ask, bob, job))
             assert [trace for trace in world.traces(job) if trace in said] == []
             told_bob.add(alike(said, job, bob))
     assert len(told_bob) == 1
     assert world.rows() == before
     for job in world.hers():
-        told_alice.add(alike(answer(lambda job=job: call(world, world.alice, job)), job, world.alice))
+        told_alice.add(alike(answer(partial(call, world, world.alice, job)), job, world.alice))
     assert not told_alice <= told_bob
 
 
