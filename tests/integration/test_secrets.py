@@ -134,7 +134,7 @@ def everything_in(client: redis.Redis) -> str:
     shown = []
     for key in client.scan_iter():
         if not key.startswith(b"scripted:"):
-            read: dict[bytes, Any] = {
+            read: dict[Any, Any] = {
                 b"string": client.get, b"hash": client.hgetall, b"set": client.smembers,
                 b"list": lambda name: client.lrange(name, 0, -1), b"zset": lambda name: client.zrange(name, 0, -1),
             }  # fmt: skip
@@ -145,12 +145,12 @@ def everything_in(client: redis.Redis) -> str:
 class Eavesdropper:
     """Everything that is said to Redis while it listens."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url, socket_timeout=None)
         self.heard: list[str] = []
 
     def __enter__(self) -> Eavesdropper:
-        self._monitor = self._client.monitor()
+        self._monitor = self._client.monitor()  # type: ignore[no-untyped-call]
         self._monitor.__enter__()
         threading.Thread(target=self._listen, daemon=True).start()
         return self
@@ -204,6 +204,7 @@ def test_a_running_system_tells_nobody(
     guarded_processes: Processes,
     engine: Engine,
     redis_client: redis.Redis,
+    redis_url: str,
     image_server: ImageServer,
     tmp_path: Path,
 ) -> None:
@@ -212,7 +213,7 @@ def test_a_running_system_tells_nobody(
     token = jwt.encode(
         {"sub": str(user), "aud": "authenticated", "exp": int(time.time()) + 600}, guarded.jwt.value, "HS256"
     )
-    with ExitStack() as running, Eavesdropper(redis_client) as eavesdropper:
+    with ExitStack() as running, Eavesdropper(redis_url) as eavesdropper:
         running.enter_context(guarded_processes.notifier())
         running.enter_context(guarded_processes.worker(concurrency=1))
         flower = running.enter_context(guarded_processes.flower())
@@ -220,7 +221,7 @@ def test_a_running_system_tells_nobody(
         client = running.enter_context(httpx.Client(trust_env=False, timeout=30))
         jobs = []
         signed = {"sig": guarded.picture.value}
-        for script in ("ok", "leak", "permanent", "transient", "malformed", "kill"):
+        for script in ("ok", "leak", "permanent", "malformed"):
             url = image_server.url(script=script, **signed)
             jobs.append(manager.submit_job(user, url, image_server.sha256(), force=True).job)
         for url in (f"http://127.0.0.1:1/?sig={guarded.picture.value}", image_server.url("/missing.png", **signed)):
@@ -228,7 +229,7 @@ def test_a_running_system_tells_nobody(
         answers = provoked_answers(client, api, token, guarded)
         commands = [guarded_processes.command("status", str(job.id), "--json") for job in jobs[:2]]
         ended = [manager.wait_for_job(job.id, user, timeout=60) for job in jobs]
-        assert [job.status for job in ended] == ["completed", *["failed"] * 7]
+        assert [job.status for job in ended] == ["completed", *["failed"] * 5]
         operator = ("operator", guarded.flower.value)
         eventually(
             lambda: "FAILURE" in client.get(f"{flower}/api/task/info/{jobs[1].id}", auth=operator).text,
@@ -244,7 +245,8 @@ def test_a_running_system_tells_nobody(
     logs = {path.name: path.read_text() for path in tmp_path.glob("*.log")}
     (of_worker,) = [log for log in logs.values() if "ready." in log]
     # The places of the unexpected error are said, what it says is not.
-    assert re.search(r"scripted_extractor.py.*\n.*\n.*RuntimeError\nwhile handling\n.*scripted_extractor", of_worker)
+    places = r'scripted_extractor\.py", line \d+, in _take\n(    .*\n)+RuntimeError\nwhile handling\nLookupError\n'
+    assert re.search(places, of_worker)
     for name, log in logs.items():
         assert found(guarded.all, log) == set(), name
     assert len(logs) == 4
@@ -286,13 +288,11 @@ def test_processes_that_cannot_start_tell_nobody(
     """Wrong passwords and servers that are away; each is said in words, and tried again until it works."""
     wrong_database = guarded.with_password(guarded.database_url, guarded.wrong.quoted)
     wrong_broker = guarded.with_password(guarded.redis_url, guarded.wrong.quoted)
-    nowhere = re.sub(r":\d+/", ":1/", guarded.redis_url)
     notifier = ["-m", "worker.notifier"]
     worker = ["-m", "celery", "-A", "worker", "worker", "--without-mingle", "--loglevel=DEBUG"]
     started = [
         (notifier, {"DATABASE_URL": wrong_database}, "password authentication failed"),
         (worker, {"REDIS_URL": wrong_broker}, "Cannot connect to"),
-        (worker, {"REDIS_URL": nowhere}, "Cannot connect to"),
     ]
     with ExitStack() as running:
         for arguments, environment, ready in started:
@@ -344,8 +344,7 @@ def test_a_wrong_database_url_is_not_repeated(form: str, redis_url: str, capfd: 
     secret = Secret.make("database")
     url = form.format(value=secret.value, quoted=secret.quoted, kernel=secret.kernel)
     with pytest.raises(JobQueueError) as caught:
-        manager = JobQueueManager(settings=load_settings(database_url=url, redis_url=redis_url))
-        manager.check_quota(uuid4())
+        JobQueueManager(settings=load_settings(database_url=url, redis_url=redis_url)).check_quota(uuid4())
     assert found([secret], everything_about(caught.value)) == set()
     assert caught.value.message.count("\n") == 0
     for command in (["quota", "--user", str(uuid4())], ["migrate"], ["watch", "--user", str(uuid4())]):
@@ -361,13 +360,15 @@ def test_a_wrong_redis_url_is_not_repeated(
 ) -> None:
     secret = Secret.make("broker")
     url = form.format(value=secret.value, quoted=secret.quoted, kernel=secret.kernel)
+    raised = []
     try:
         settings = load_settings(database_url=database_url, redis_url=url)
         with JobNotificationListener(settings=settings) as listener, listener.events(user_id) as stream:
             assert stream.poll(0.3) is None
     except JobQueueError as error:
-        assert found([secret], everything_about(error)) == set()
-        assert error.message.count("\n") == 0
+        raised.append(error)
+    assert found([secret], *map(everything_about, raised)) == set()
+    assert [error.message for error in raised if "\n" in error.message] == []
     ended = CommandLine({"DATABASE_URL": database_url, "REDIS_URL": url})("watch", uuid4(), "--user", user_id)
     assert ended.exit_code != 0
     assert found([secret], ended.output, *capfd.readouterr(), caplog.text) == set()
@@ -405,9 +406,12 @@ def test_a_statement_that_fails_shows_none_of_its_values(guarded: Guarded, engin
     """An address may hold a token, so SQLAlchemy must not put the parameters of a statement into an error's text."""
     manager = JobQueueManager(engine, settings=guarded.settings)
     with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no: %', NEW.image_url; END $$;"
-            "CREATE TRIGGER refuse BEFORE INSERT ON menu_extraction_jobs FOR EACH ROW EXECUTE FUNCTION refuse()"
+        connection.execute(
+            text("""
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                    AS $$ BEGIN RAISE 'no to %', NEW.image_url; END $$;
+                CREATE TRIGGER refuse BEFORE INSERT ON menu_extraction_jobs FOR EACH ROW EXECUTE FUNCTION refuse();
+            """)
         )
     try:
         with pytest.raises(JobQueueError) as caught:
