@@ -227,7 +227,8 @@ def test_a_running_system_tells_nobody(
         for url in (f"http://127.0.0.1:1/?sig={guarded.picture.value}", image_server.url("/missing.png", **signed)):
             jobs.append(manager.submit_job(user, url, "ab" * 32, force=True).job)
         answers = provoked_answers(client, api, token, guarded)
-        commands = [guarded_processes.command("status", str(job.id), "--json") for job in jobs[:2]]
+        run = CommandLine(guarded.environment)
+        commands = [run("status", job.id, "--json") for job in jobs[:2]]
         ended = [manager.wait_for_job(job.id, user, timeout=60) for job in jobs]
         assert [job.status for job in ended] == ["completed", *["failed"] * 5]
         operator = ("operator", guarded.flower.value)
