@@ -251,9 +251,7 @@ def test_a_running_system_tells_nobody(
     for name, log in logs.items():
         assert found(guarded.all, log) == set(), name
     assert len(logs) == 4
-    not_for_flower = [secret for secret in guarded.all if secret is not guarded.flower]
     assert found(guarded.all, *(one.text for one in shown)) == set()
-    assert found(not_for_flower, in_redis, *eavesdropper.heard) <= {"broker"}
     # Redis's MONITOR leaves AUTH out, so the passwords were not even said to it in the open.
     assert len(eavesdropper.heard) > 50
     assert found(guarded.all, in_redis, *eavesdropper.heard) == set()
