@@ -22,7 +22,7 @@ from jobqueue.database import Database, SessionFactory
 from jobqueue.errors import CursorExpiredError, QueueUnavailableError
 from jobqueue.event_stream import ANSWER_WITHIN_SECONDS, job_loader
 from jobqueue.events import JobEvent, user_channel
-from jobqueue.redis_connection import SUBSCRIBER_TIMEOUTS, connect_redis_async
+from jobqueue.redis_connection import SUBSCRIBER_TIMEOUTS, connect_redis_async, trouble
 from jobqueue.replay import NOBODY_TOLD, PAGE, WAIT_SECONDS, Feed, Step
 from jobqueue.resources import open_database
 from jobqueue.settings import Settings, load_settings
@@ -145,7 +145,7 @@ class AsyncEventStream:
 
     async def _lost(self, error: Exception) -> None:
         await self._drop_subscription()
-        self._feed.lost(error, time.monotonic())
+        self._feed.lost(trouble(error), time.monotonic())
 
     async def _drop_subscription(self) -> None:
         if self._pubsub is not None:

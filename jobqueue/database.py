@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -210,22 +211,29 @@ def translate(error: DBAPIError) -> JobQueueError:
         return QueueUnavailableError(_BY_STATE[state], sqlstate=state)
     if state is not None and state[:2] in ("22", "23"):
         return InvalidInputError("The database refused a value as malformed.", sqlstate=state, constraint=constraint)
-    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+    unknown_option = "invalid dsn" in str(error.orig)
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or unknown_option:
         return unavailable(error)
     return QueueUnavailableError("The database refused the call.", sqlstate=state)
+
+
+# What libpq says, in lower case, and what to do about it.
+_BY_TEXT = {
+    "password authentication failed": "Postgres refused the user or password; check DATABASE_URL.",
+    "no password supplied": "Postgres refused the user or password; check DATABASE_URL.",
+    "database .* does not exist": "The database in DATABASE_URL does not exist; create it or correct the name.",
+    "could not translate host name": "The host in DATABASE_URL is unknown; check its name.",
+    "connection refused": "Nothing answers at the address in DATABASE_URL; check host and port and that Postgres runs.",
+    "certificate": "Postgres's TLS certificate is not trusted; check host, sslmode and sslrootcert in DATABASE_URL.",
+    "server does not support ssl": "Postgres does not speak TLS, which sslmode in DATABASE_URL asks for.",
+    "invalid (dsn|sslmode)": "DATABASE_URL names an option that Postgres does not know; check its part behind the '?'.",
+}
 
 
 def unavailable(error: BaseException | None) -> QueueUnavailableError:
     """The error for a connection that failed with ``error``, whose text quotes addresses and is left out."""
     text = str(getattr(error, "orig", error) or "").lower()
-    if "password authentication failed" in text or "no password supplied" in text:
-        return QueueUnavailableError("Postgres refused the user or password; check DATABASE_URL.")
-    if "does not exist" in text and "database" in text:
-        return QueueUnavailableError("The database in DATABASE_URL does not exist; create it or correct the name.")
-    if "could not translate host name" in text:
-        return QueueUnavailableError("The host in DATABASE_URL is unknown; check its name.")
-    if "connection refused" in text:
-        return QueueUnavailableError(
-            "Nothing answers at the address in DATABASE_URL; check host and port and that Postgres runs."
-        )
-    return QueueUnavailableError("Postgres could not be reached or cut the connection; try again in a moment.")
+    known = (sentence for pattern, sentence in _BY_TEXT.items() if re.search(pattern, text))
+    return QueueUnavailableError(
+        next(known, "Postgres could not be reached or cut the connection; try again in a moment.")
+    )

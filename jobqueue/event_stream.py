@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from jobqueue.database import Database
 from jobqueue.errors import CursorExpiredError, QueueUnavailableError
 from jobqueue.events import JobEvent, JobLoader, user_channel
+from jobqueue.redis_connection import trouble
 from jobqueue.replay import PAGE, WAIT_SECONDS, Feed, Step
 from jobqueue.store.event_log import current_cursor, events_after
 from jobqueue.store.lookup import get_job
@@ -146,7 +147,7 @@ class EventStream:
 
     def _lost(self, error: Exception) -> None:
         self._drop_subscription()
-        self._feed.lost(error, time.monotonic())
+        self._feed.lost(trouble(error), time.monotonic())
 
     def _drop_subscription(self) -> None:
         if self._pubsub is not None:

@@ -144,10 +144,10 @@ class Feed:
         if self._log.failed(now):
             log.warning("Could not read the event log, trying again until it works: %s", error)
 
-    def lost(self, error: Exception, now: float) -> None:
+    def lost(self, reason: str, now: float) -> None:
         """The subscription broke, or could not be made."""
         if self._redis.failed(now):
-            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", type(error).__name__)
+            log.warning("The subscription to Redis was interrupted (%s); reconnecting.", reason)
         self._subscribed = self._confirmed = False
         self._must_read = self._behind = True
 

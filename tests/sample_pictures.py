@@ -27,9 +27,6 @@ def two_picture_jpeg() -> bytes:
 def png(width: int, height: int, compressed_rows: bytes = b"") -> bytes:
     """A greyscale PNG that claims any size and holds any data."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compressed_rows) + chunk(b"IEND", b"")
 
@@ -46,6 +43,17 @@ def jpeg_with_scans(number: int) -> bytes:
     data = stored.getvalue()
     last_scan = data[data.rfind(b"\xff\xda") : -2]
     return data[:-2] + last_scan * (number - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunks(*chunks: bytes) -> bytes:
+    """A PNG with these behind its header."""
+    data = picture("PNG")
+    return data[:33] + b"".join(chunks) + data[33:]
 
 
 NOT_PICTURES = {

@@ -73,7 +73,9 @@ class ScriptedExtractor:
                 ctypes.PyDLL(None).sleep(4)
                 return ExtractionOutcome(RESULT, 0.9)
         poison(step)
-        raise RuntimeError(f"secret-token in an unexpected error at step {step}")
+        # As libraries do that put into an error's text whatever they were called with.
+        said = f"secret-token {os.environ.get('PROVIDER_KEY')} at step {step} of {url}"
+        raise RuntimeError(said) from LookupError(said)
 
 
 def poison(step: str) -> None:

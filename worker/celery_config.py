@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from jobqueue.errors import JobQueueError
+from jobqueue.redis_connection import tls_options
 from jobqueue.settings import load_settings
 
 try:
     _settings = load_settings()
     broker_url = _settings.broker_url
+    # Left to themselves kombu believes any certificate of a rediss:// server, and py-amqp one of any host.
+    if broker_url.startswith("rediss://"):
+        broker_use_ssl = tls_options(broker_url, "CELERY_BROKER_URL" if _settings.celery_broker_url else "REDIS_URL")
+    elif broker_url.startswith("amqps://"):
+        broker_use_ssl = {"server_hostname": None}  # None is the host in the URL
 except JobQueueError as error:
     # Celery would wrap anything else into a page of traceback.
     raise SystemExit(f"Error: {error.message}") from None
 
 task_default_queue = "menu_extraction"
 task_ignore_result = True
+# Whoever can write to the broker must not run code here: never pickle.
+accept_content = ["json"]
 
 # A message is acknowledged when its attempt has been written, and given back when the child that ran it died. Attempts
 # are counted in the row, so a picture that kills its worker cannot circle.

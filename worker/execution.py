@@ -23,6 +23,7 @@ from jobqueue.store.completion import Completion, cancel_attempt, complete_attem
 from worker.lease_keeper import Lease
 from worker.progress import JobCancelledError, LeaseLostError, ProgressReporter
 from worker.resources import WorkerResources
+from worker.unexpected_error import without_texts
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,9 @@ class Attempt:
         except (ConnectionError, TimeoutError):
             self._try_again("NETWORK_ERROR", "The connection broke during the extraction.")
         except Exception as error:
-            log.exception("Attempt %d of job %s met an unexpected error.", self._job.attempt, self._job.id)
+            number, job = self._job.attempt, self._job.id
+            log.error("Attempt %d of job %s met an unexpected error:\n%s", number, job, without_texts(error))  # noqa: TRY400
+            log.debug("Attempt %d of job %s met an unexpected error, in full:", number, job, exc_info=True)
             self._fail("EXTRACTION_FAILED", f"The extraction stopped on an internal error ({type(error).__name__}).")
         else:
             self._complete(outcome)
@@ -149,7 +152,8 @@ class Attempt:
             lambda c: requeue_attempt(c, self._job.id, attempt, code=code, message=message, delay_seconds=delay)
         )
         if queued:
-            raise AttemptFailedError(code, charged, delay)
+            # Flower shows tracebacks with all that led to them, and what an extractor said is not for it.
+            raise AttemptFailedError(code, charged, delay) from None
 
     def _fail(self, code: str, message: str) -> None:
         elapsed = self._elapsed_ms()
@@ -159,7 +163,7 @@ class Attempt:
             )
         )
         if failed:
-            raise JobFailedError(code)
+            raise JobFailedError(code) from None
 
     def _store(self, write: Callable[[Connection], bool]) -> bool:
         """Write the attempt's end; false when the fence refused it."""
@@ -171,7 +175,7 @@ class Attempt:
 
     def _end_if_cancelled(self) -> None:
         if patiently(self._resources.database, lambda c: cancel_attempt(c, self._job.id, self._job.attempt)):
-            raise JobFailedError(CANCELLED_CODE)
+            raise JobFailedError(CANCELLED_CODE) from None
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

@@ -12,12 +12,15 @@ from PIL import Image, UnidentifiedImageError
 from jobqueue.errors import ImageRejectedError
 from jobqueue.fetch.file_kind import file_kind
 from jobqueue.fetch.jpeg_scans import count_jpeg_scans
+from jobqueue.fetch.picture_parts import count_parts
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 # MPO is what Pillow calls a JPEG with a second picture behind the first, as many phones write.
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # Encoders write about ten. A file of 20 MB can hold 200,000, hours of work for a picture of 50 megapixels.
 _MAX_JPEG_SCANS = 100
+# Encoders that cut a PNG into the smallest chunks need 2,500 for 20 MB.
+_MAX_PARTS = 10_000
 # What Pillow's parsers raise on damaged data. Not `Exception`: a worker's time limit arrives as one, too.
 _DAMAGE = (
     OSError,
@@ -45,6 +48,8 @@ class CheckedPicture:
 
 def check_picture(data: bytes, max_pixels: int) -> CheckedPicture:
     """Check the size ``data`` claims, then decode it in full; raises ``ImageRejectedError`` with what is wrong."""
+    if count_parts(data, _MAX_PARTS) > _MAX_PARTS:
+        raise _too_many_parts()
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_cost(data, image, max_pixels)
@@ -69,6 +74,13 @@ def _check_cost(data: bytes, image: Image.Image, max_pixels: int) -> None:
             f"The picture is a JPEG of more than {_MAX_JPEG_SCANS} scans; save it as an ordinary JPEG.",
             reason="too_many_scans",
         )
+
+
+def _too_many_parts() -> ImageRejectedError:
+    return ImageRejectedError(
+        f"The picture is put together from more than {_MAX_PARTS} parts; save it as an ordinary JPEG or PNG.",
+        reason="too_many_parts",
+    )
 
 
 def _too_many_pixels(limit: int) -> ImageRejectedError:

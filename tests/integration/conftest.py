@@ -11,15 +11,17 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from jobqueue import Settings
+from jobqueue import ExtractionFeedback, JobQueueManager, Settings
 from jobqueue import replay as replay_policy
 from jobqueue.database import create_database_engine
+from jobqueue.legacy import ocr_operations
 from jobqueue.migration import migrate
 from tests.api_server import api_client, with_secret
 from tests.command_line import CommandLine
 from tests.integration.old_database import OLD_ROWS, script
 from tests.listener_sides import SIDES, MakeSide, Notifier, Side
 from tests.old_table import OLD_DATABASE
+from tests.strangers import World, world_of_alice
 
 
 @pytest.fixture
@@ -87,3 +89,11 @@ def old(bare: Engine) -> Engine:
 def upgraded(old: Engine) -> Engine:
     migrate(old)
     return old
+
+
+@pytest.fixture
+def world(engine: Engine, settings: Settings, manager: JobQueueManager) -> Iterator[World]:
+    feedback = ExtractionFeedback(engine, settings=settings)
+    ocr_operations.use_database(engine, settings=settings)
+    yield world_of_alice(engine, settings, manager, feedback)
+    feedback.close()

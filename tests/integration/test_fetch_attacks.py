@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -216,3 +217,77 @@ def test_a_redirect_with_a_huge_body_is_not_read(host: PictureHost, settings: Se
     host.scripts["/next"] = answer(picture())
     assert fetch_image(host.url(), settings).width == 64
     assert host.bytes_sent < IN_FLIGHT
+
+
+def endless_headers(exchange: Exchange) -> None:
+    exchange.send(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        exchange.send(b"X-More: yes\r\n" * 5_000)
+
+
+def endless_header(exchange: Exchange) -> None:
+    exchange.send(b"HTTP/1.1 200 OK\r\nX-More: ")
+    while True:
+        exchange.send(b"a" * 65_536)
+
+
+def endless_chunk_header(exchange: Exchange) -> None:
+    exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+    while True:
+        exchange.send(b"a" * 65_536)
+
+
+@pytest.mark.parametrize("script", [endless_headers, endless_header, endless_chunk_header])
+def test_headers_without_end_are_broken_off_in_little_memory(
+    host: PictureHost, settings: Settings, script: object
+) -> None:
+    host.scripts["/"] = script  # type: ignore[assignment]
+    tracemalloc.start()
+    try:
+        with pytest.raises(TransientExtractionError, match="broke off its answer or did not answer in HTTP"):
+            fetch_image(host.url(), settings)
+        assert tracemalloc.get_traced_memory()[1] < 3 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    assert host.bytes_sent < IN_FLIGHT
+
+
+def test_a_naive_client_reads_whatever_it_is_sent(host: PictureHost) -> None:
+    def slow_headers_that_end(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(12):
+            exchange.pause(0.05)
+            exchange.send(b"X-More: yes\r\n")
+        exchange.send(b"\r\n")
+
+    host.scripts["/slow"] = slow_headers_that_end
+    began = time.monotonic()
+    NAIVE_CLIENT.open(host.url("/slow"), timeout=TIMEOUT).close()
+    assert time.monotonic() - began > TIMEOUT
+    host.scripts["/large"] = zeros(30 * MEGABYTE)
+    with NAIVE_CLIENT.open(host.url("/large")) as response:
+        assert len(response.read()) > 29 * MEGABYTE
+
+
+def test_a_naive_client_opens_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of this machine")
+    with NAIVE_CLIENT.open((tmp_path / "secret").as_uri()) as response:
+        assert response.read() == b"of this machine"
+
+
+def test_a_naive_client_goes_where_a_user_name_hides_the_host(host: PictureHost) -> None:
+    host.scripts["/"] = answer(picture())
+    url = f"http://pictures.example@{host.authority}/"
+    with urllib3.PoolManager() as naive:
+        assert naive.request("GET", url).data == picture()
+    assert rejection(url, load_settings(private_image_hosts=host.authority)).details["reason"] == "credentials"
+    assert host.connections == 1
+
+
+def test_a_redirect_smuggles_no_header(host: PictureHost, settings: Settings) -> None:
+    smuggled = "/a%0d%0aX-Evil:%20yes?b=%0d%0aX-Evil:%20yes"
+    host.scripts["/"] = redirect(smuggled)
+    host.scripts[smuggled] = answer(picture())
+    assert fetch_image(host.url(), settings).width == 64
+    assert [exchange.path for exchange in host.requests] == ["/", smuggled]
+    assert "x-evil" not in host.requests[1].headers

@@ -116,3 +116,56 @@ def test_a_role_that_may_insert_jobs_needs_no_rights_on_the_event_log(bare: Engi
             )
         assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
     assert rows(bare, "SELECT status FROM menu_extraction_job_events WHERE job_id = :id", id=job) == ["queued"]
+
+
+def test_no_relation_and_no_function_leads_to_anothers_rows(bare: Engine, api_roles: str) -> None:
+    """Whatever there is in the schema, also what a later revision adds."""
+    script(bare, USERS + ASKING_USER + SUPABASE)
+    migrate(bare)
+    script(
+        bare,
+        f"""
+        INSERT INTO auth.users VALUES ('{ALICE}'), ('{BOB}');
+        INSERT INTO profiles VALUES ('{ALICE}', 'free');
+        INSERT INTO menu_extraction_jobs
+            (id, user_id, image_url, image_hash, status, result, completed_at, prompt_version)
+            VALUES ('{ALICE}', '{ALICE}', 'of-alice', 'of-alice', 'completed', '{{"of": "alice"}}', now(), 'of-alice');
+        INSERT INTO extraction_feedback (job_id, user_id, feedback_type, comment)
+            VALUES ('{ALICE}', '{ALICE}', 'excellent', 'of-alice');
+        """,
+    )
+    in_the_schema = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')"
+    relations = rows(bare, f"SELECT relname FROM pg_class WHERE {in_the_schema}")
+    assert {"menu_extraction_jobs", "ocr_jobs", "menu_extraction_quality", "extraction_feedback"} <= set(relations)
+    content = "SELECT coalesce(string_agg(t::text, ' '), '') FROM public.{} AS t"
+    seen_by_alice = ""
+    for relation in relations:
+        with as_role(bare, "authenticated", ALICE) as connection:
+            seen_by_alice += connection.execute(text(content.format(relation))).scalar_one()
+        for role, user in (("authenticated", BOB), ("anon", None)):
+            with as_role(bare, role, user) as connection:
+                assert "alice" not in connection.execute(text(content.format(relation))).scalar_one().lower(), relation
+    assert seen_by_alice.count("of-alice") >= 4
+    attempts = (
+        f"UPDATE {{}} SET error_message = 'by bob' WHERE id = '{ALICE}'",
+        f"UPDATE {{}} SET user_id = '{BOB}'",
+        "DELETE FROM {}",
+    )
+    with as_role(bare, "authenticated", BOB) as connection:
+        for attempt in attempts:
+            for table in ("ocr_jobs", "menu_extraction_jobs"):
+                assert connection.execute(text(attempt.format(table))).rowcount == 0
+        for insert in (
+            f"INSERT INTO ocr_jobs (user_id, image_url, image_hash) VALUES ('{ALICE}', 'x', 'y')",
+            "INSERT INTO extraction_feedback (job_id, user_id, feedback_type) "
+            f"VALUES ('{ALICE}', '{BOB}', 'excellent')",
+        ):
+            with pytest.raises(DBAPIError) as caught, connection.begin_nested():
+                connection.execute(text(insert))
+            assert isinstance(caught.value.orig, errors.InsufficientPrivilege)
+    open_doors = """
+        SELECT proname FROM pg_proc CROSS JOIN unnest(ARRAY['anon', 'authenticated']) AS role
+        WHERE pronamespace = 'public'::regnamespace AND prosecdef
+            AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')
+    """
+    assert rows(bare, open_doors) == []

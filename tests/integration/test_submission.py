@@ -293,3 +293,18 @@ def test_a_session_on_a_connection_with_a_transaction_is_joined(
         job = queued(JobQueueManager(factory, settings=settings), user_id)
         transaction.rollback()
     assert manager.get_job_status(job.id) is None
+
+
+@pytest.mark.parametrize(
+    "words", ["'; DROP TABLE menu_extraction_jobs; --", "%s %(user)s :id {0} ${HOME}", "\\'\"", "NULL", "\U0001f354"]
+)
+def test_text_that_would_be_sql_is_stored_to_the_letter(manager: JobQueueManager, user_id: UUID, words: str) -> None:
+    url = f"https://pictures.example/{words.replace(' ', '+')}"
+    job = manager.submit_job(user_id, url, some_hash(), prompt_version=words).job
+    again = manager.submit_job(user_id, url, job.image_hash, prompt_version=words)
+    assert (again.job.id, again.job.image_url, again.job.prompt_version) == (job.id, url, words)
+    assert manager.mark_job_failed(job.id, words).error == words
+    with pytest.raises(InvalidInputError):
+        manager.list_user_jobs(user_id, status=words)
+    with pytest.raises(InvalidInputError):
+        manager.list_user_jobs(user_id, before=words)

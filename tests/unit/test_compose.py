@@ -262,3 +262,10 @@ def test_the_image_is_pinned_and_runs_as_an_ordinary_user() -> None:
     assert len(set(images)) == 1
     assert fnmatch(images[0], "python:3.[0-9]*-slim-*")
     assert [words for name, words in found if name == "USER"] == [["10001:10001"]]
+
+
+@each_of_ours
+def test_no_process_of_ours_can_gain_rights(service: Service) -> None:
+    assert service.cap_drop == ["ALL"]
+    assert service.security_opt == ["no-new-privileges:true"]
+    assert "user" not in Service.model_fields  # nothing overrides the image's USER

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import time
+import tracemalloc
+import zlib
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from jobqueue.errors import ImageRejectedError
 from jobqueue.fetch.file_kind import file_kind
 from jobqueue.fetch.jpeg_scans import count_jpeg_scans
 from jobqueue.fetch.picture_check import CheckedPicture, check_picture
-from tests.sample_pictures import NOT_PICTURES, blank_png, jpeg_with_scans, picture, png, two_picture_jpeg
+from tests.sample_pictures import (
+    NOT_PICTURES,
+    blank_png,
+    chunk,
+    jpeg_with_scans,
+    picture,
+    png,
+    two_picture_jpeg,
+    with_chunks,
+)
 
 LIMIT = 1_000_000
 SAMPLES = {kind: picture(kind) for kind in ("JPEG", "PNG", "WEBP")}
@@ -97,3 +111,74 @@ def test_damage_of_any_kind_is_a_refusal_or_still_a_picture(kind: str, changes: 
         data[at : at + len(replacement)] = replacement
     with suppress(ImageRejectedError):
         check_picture(bytes(data), LIMIT)
+
+
+JPEG = SAMPLES["JPEG"]
+ENDLESS = {
+    "chunks that mean nothing": lambda number: with_chunks(chunk(b"prPr", b"") * number),
+    "texts": lambda number: with_chunks(chunk(b"tEXt", b"a\0b") * number),
+    "rows of nothing": lambda number: SAMPLES["PNG"][:-12] + chunk(b"IDAT", b"") * number + SAMPLES["PNG"][-12:],
+    "comments": lambda number: JPEG[:2] + b"\xff\xfe\0\2" * number + JPEG[2:],
+    "application data": lambda number: JPEG[:2] + b"\xff\xe1\0\2" * number + JPEG[2:],
+    "fill bytes": lambda number: JPEG[:2] + b"\xff" * number + JPEG[2:],
+    "stuffed bytes": lambda number: JPEG[:2] + b"\xff\0" * number + JPEG[2:],
+    "markers without a length": lambda number: JPEG[:2] + b"\xff\xd0" * number + JPEG[2:],
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_picture_of_countless_parts_is_refused(kind: str) -> None:
+    assert check_picture(ENDLESS[kind](9_000), LIMIT).width == 64
+    began = time.process_time()
+    assert refusal(ENDLESS[kind](1_000_000)).details == {"reason": "too_many_parts"}
+    assert time.process_time() - began < 1
+
+
+def test_a_naive_reader_keeps_every_part() -> None:
+    with Image.open(io.BytesIO(ENDLESS["application data"](100_000))) as image:
+        assert len(image.applist) > 100_000  # type: ignore[attr-defined]
+
+
+def test_countless_segments_behind_the_first_scan_are_not_counted_to_their_end() -> None:
+    began = time.process_time()
+    assert count_jpeg_scans(JPEG[:-2] + b"\xff\xfe\0\2" * 1_000_000 + b"\xff\xd9", 100) == 101
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_bomb_inside_a_chunk_is_not_inflated(kind: bytes) -> None:
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    data = with_chunks(chunk(kind, (b"a\0\1\0\0\0" if kind == b"iTXt" else b"a\0\0") + bomb))
+    tracemalloc.start()
+    try:
+        assert refusal(data).details == {"reason": "damaged"}
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(zlib.decompress(bomb)) == 50_000_000
+
+
+def test_a_naive_reader_takes_the_bombs_and_the_halves() -> None:
+    with Image.open(io.BytesIO(blank_png(4_000, 4_000))) as bomb:
+        bomb.load()
+    with Image.open(io.BytesIO(SAMPLES["JPEG"][:-200])) as half:
+        assert half.size == (64, 48)
+    with Image.open(io.BytesIO(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")) as program:
+        assert program.format == "EPS"  # which it would hand to an interpreter
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "I;16"), ("PNG", "RGBA"), ("PNG", "1")]
+)
+def test_the_less_usual_colours_are_pictures_too(kind: str, mode: str) -> None:
+    stored = io.BytesIO()
+    Image.new(mode, (64, 48)).save(stored, kind)
+    assert check_picture(stored.getvalue(), LIMIT).width == 64
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
+    stored = io.BytesIO()
+    frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(30)]
+    frames[0].save(stored, kind, save_all=True, append_images=frames[1:])
+    assert check_picture(stored.getvalue(), 64 * 48).width == 64

@@ -124,7 +124,7 @@ def test_what_was_missed_is_marked_as_replayed_and_what_comes_live_is_not() -> N
     feed.read([event(4)], 0.0)
     assert [one.replayed for one in feed.ready] == [True, False, False]
     feed.ready.clear()
-    feed.lost(OSError(), 0.0)
+    feed.lost("OSError", 0.0)
     feed.read([event(5)], 0.0)
     feed.subscribing(1.0)
     feed.received(CONFIRMED, 1.0)
@@ -143,7 +143,7 @@ def test_behind_an_expired_cursor_it_goes_on_from_the_snapshot() -> None:
 
 def test_a_lost_subscription_is_tried_again_after_a_look_into_the_log() -> None:
     feed = started()
-    feed.lost(OSError(), 0.0)
+    feed.lost("OSError", 0.0)
     assert feed.next_step(0.0) is Step.READ_LOG
     feed.read([], 0.0)
     assert feed.next_step(0.0) is Step.WAIT
@@ -156,7 +156,7 @@ def test_a_log_that_cannot_be_read_is_tried_again_and_holds_up_no_subscription()
     feed.unreadable(OSError(), 0.0)
     assert feed.next_step(0.0) is Step.RECEIVE
     assert feed.next_step(0.2) is Step.READ_LOG
-    feed.lost(OSError(), 0.2)
+    feed.lost("OSError", 0.2)
     feed.unreadable(OSError(), 0.2)
     assert feed.next_step(0.21) is Step.WAIT
     assert feed.pause(0.21) <= 0.2
