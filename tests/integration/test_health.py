@@ -45,22 +45,22 @@ def test_what_is_read_is_what_is_there(manager: JobQueueManager, engine: Engine,
     report_worker(engine, WORKER, received_age=7)
     held = queued(manager, user_id)
     claimed(engine, held.id, worker=f"{WORKER}/17")
-    age(engine, "menu_extraction_jobs", "lease_expires_at", 90)
-    waiting = queued(manager, user_id)
+    orphaned = queued(manager, user_id)
+    claimed(engine, orphaned.id, worker=f"{WORKER}/18", lease_seconds=-30)
+    queued(manager, user_id)
     age(engine, "menu_extraction_job_events", "at", 40)
     lead_and_sweep(engine)
     found = state(engine)
-    assert (found.due, found.processing, found.led) == (1, 1, True)
+    assert (found.due, found.processing, found.led) == (1, 2, True)
     assert found.oldest_due is not None
     assert 0 <= found.oldest_due < 30
     assert found.orphaned_for is not None
-    assert 25 < found.orphaned_for < 60
+    assert 30 <= found.orphaned_for < 60
     assert found.oldest_unrelayed is not None
     assert 40 <= found.oldest_unrelayed < 70
     (worker,) = found.workers
     assert (worker.name, worker.consuming, worker.holds) == (WORKER, True, 1)
     assert 7 <= worker.received_ago < 37
-    assert waiting.id != held.id
 
 
 def test_a_job_whose_lost_message_was_sent_again_has_waited_since_it_was_submitted(
