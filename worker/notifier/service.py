@@ -133,7 +133,7 @@ class Notifier:
             wake_up.close()
 
     def _relay_and_sweep(self, lead: Lead, wake_up: WakeUpConnection) -> None:
-        relay = Relay(self._database, Publisher(self._redis, lead.term, lead.database), self._dispatcher, lead)
+        relay = Relay(self._database, Publisher(self._redis, lead.term, lead.installation), self._dispatcher, lead)
         sweeper = Sweeper(self._database, self._dispatcher, lead, self._settings.lease_seconds)
         relay.resume()
         announced = False
