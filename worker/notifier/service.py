@@ -42,6 +42,8 @@ MAX_SLEEP_SECONDS = 1.0
 # event does not wait.
 ROUND_SECONDS = 0.003
 MAX_WAKEFUL_WAIT_SECONDS = 0.1
+# Whoever failed asks for the lead again only when every standby has had its turn.
+MIN_PAUSE_SECONDS = 2 * STANDBY_POLL_SECONDS
 MAX_PAUSE_SECONDS = 1.0
 # Well within the term of the lead: another notifier may reach Redis where this one does not.
 REDIS_TIMEOUTS = {"socket_timeout": 1.5, "socket_connect_timeout": 1.5}
@@ -87,7 +89,7 @@ class Notifier:
                 self._session()
             except (JobQueueError, RedisError, OSError) as error:
                 self._outage.failed(error)
-                self._pause(min(reconnect_delay(self._outage.failures), MAX_PAUSE_SECONDS))
+                self._pause(min(max(reconnect_delay(self._outage.failures), MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS))
         self._dispatcher.close()
         log.info("The notifier has stopped.")
 
