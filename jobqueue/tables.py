@@ -190,6 +190,7 @@ class MenuExtractionRelay(Base):
 
     ``term`` grows with every new leader and is the fencing token: only the newest one may write. ``relayed_at`` is when
     the leader last found that everything had gone out, ``swept_at`` when it last looked through the jobs.
+    ``installation`` tells the terms of this database from those of another one that uses the same Redis.
     """
 
     __tablename__ = "menu_extraction_relay"
@@ -202,6 +203,7 @@ class MenuExtractionRelay(Base):
     lead_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     relayed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     swept_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    installation: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
 
     __table_args__ = (
         CheckConstraint("id = 1", name="one_row"),

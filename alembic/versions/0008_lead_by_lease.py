@@ -27,6 +27,10 @@ def upgrade() -> None:
     op.add_column(TABLE, sa.Column("term", sa.BigInteger, nullable=False, server_default="0"))
     for name in ("lead_until", "relayed_at", "swept_at"):
         op.add_column(TABLE, sa.Column(name, sa.DateTime(timezone=True)))
+    op.add_column(
+        TABLE,
+        sa.Column("installation", sa.Uuid, nullable=False, server_default=sa.text("gen_random_uuid()")),
+    )
     run("DROP FUNCTION number_menu_extraction_events(bigint, integer)")
     run_file(revision, "number_menu_extraction_events.sql")
 
@@ -34,6 +38,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     lock_briefly(TABLE)
     run("DROP FUNCTION number_menu_extraction_events(bigint, bigint, integer)")
-    for name in ("swept_at", "relayed_at", "lead_until", "term", "leader"):
+    for name in ("installation", "swept_at", "relayed_at", "lead_until", "term", "leader"):
         op.drop_column(TABLE, name)
     run_file("0001", "number_menu_extraction_events.sql")

@@ -37,7 +37,10 @@ class RelayedEvent:
 
 @dataclass(frozen=True, slots=True)
 class NumberedBatch:
-    """Events in the order of their cursors; ``previous`` is the cursor before the first of them."""
+    """Events in the order of their cursors; ``previous`` is the cursor before the first of them.
+
+    Without events it is that of the newest event if that was numbered but not certainly published, and otherwise 0.
+    """
 
     events: list[RelayedEvent]
     previous: int
@@ -76,7 +79,8 @@ def number_pending(connection: Connection, term: int, published: int, batch: int
     """
     with refused_as_lead_lost():
         rows = connection.execute(_NUMBER, {"term": term, "published": published, "batch": batch}).all()
-    return NumberedBatch([_relayed(row) for row in rows], rows[0].previous if rows else 0)
+    previous = rows[0].previous if rows else 0
+    return NumberedBatch([_relayed(row) for row in rows if row.cursor is not None], previous)
 
 
 def unpublished(connection: Connection, published: int, batch: int) -> list[RelayedEvent]:

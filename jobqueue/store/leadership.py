@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import Connection, Exists, func, null, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -29,13 +30,13 @@ class LeadLostError(Exception):
 class Lead:
     """The lead, just taken. ``unled_seconds`` have passed since anybody renewed it; ``None`` if nobody ever did.
 
-    ``database`` tells this database from any other, also from one of the same name on another server.
+    ``installation`` tells this database from another one that uses the same Redis.
     """
 
     term: int
     published_cursor: int
     unled_seconds: float | None
-    database: str
+    installation: UUID
 
 
 _TAKE = text("""
@@ -51,9 +52,7 @@ _TAKE = text("""
     SET leader = :leader, term = greatest(term, :newest_seen) + 1,
         lead_until = clock_timestamp() + make_interval(secs => :seconds)
     FROM before
-    RETURNING term, published_cursor, EXTRACT(EPOCH FROM before.unled) AS unled_seconds,
-              (SELECT system_identifier FROM pg_control_system()) AS server,
-              (SELECT oid FROM pg_database WHERE datname = current_database()) AS database
+    RETURNING term, published_cursor, EXTRACT(EPOCH FROM before.unled) AS unled_seconds, installation
 """)
 
 
@@ -69,7 +68,7 @@ def take_lead(connection: Connection, leader: str, newest_seen: int = 0) -> Lead
     if row is None:
         return None
     unled = None if row.unled_seconds is None else float(row.unled_seconds)
-    return Lead(row.term, row.published_cursor, unled, f"{row.server}:{row.database}")
+    return Lead(row.term, row.published_cursor, unled, row.installation)
 
 
 def renew_lead(connection: Connection, term: int, published: int) -> None:

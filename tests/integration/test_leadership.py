@@ -62,7 +62,7 @@ def test_nobody_else_takes_the_lead_until_it_ends_and_the_next_has_a_greater_ter
     second = take(engine, "second")
     assert second is not None
     assert (first.term, second.term) == (1, 2)
-    assert first.database == second.database
+    assert first.installation == second.installation
     assert take(engine, "first") is None
 
 

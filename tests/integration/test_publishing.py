@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -15,7 +15,8 @@ from jobqueue import JobEvent, JobStatus
 from jobqueue.embedded import EmbeddedValkey
 from worker.notifier.publisher import Publisher, StaleTermError
 
-USER = UUID(int=7)
+USER = uuid4()
+HERE, ELSEWHERE = UUID(int=1), UUID(int=2)
 
 
 def event(cursor: int) -> JobEvent:
@@ -34,7 +35,9 @@ class Subscriber:
         self._pubsub.ping()
         found = []
         while (message := self._pubsub.get_message(timeout=5))["type"] != "pong":
-            found.append((b":" in message["channel"], json.loads(message["data"])["cursor"]))
+            data = json.loads(message["data"])
+            if data["user_id"] == str(USER):  # other tests publish to the channel of all jobs, too
+                found.append((b":" in message["channel"], data["cursor"]))
         return found
 
     def close(self) -> None:
@@ -49,14 +52,14 @@ def subscriber(redis_client: redis.Redis) -> Iterator[Subscriber]:
 
 
 def test_a_batch_goes_to_both_channels_in_order(redis_client: redis.Redis, subscriber: Subscriber) -> None:
-    Publisher(redis_client, 1, "db").publish([event(1), event(2)])
+    Publisher(redis_client, 1, HERE).publish([event(1), event(2)])
     assert subscriber.cursors() == [(False, 1), (True, 1), (False, 2), (True, 2)]
 
 
 def test_an_older_term_publishes_nothing_and_hears_the_newest(
     redis_client: redis.Redis, subscriber: Subscriber
 ) -> None:
-    old, new = Publisher(redis_client, 3, "db"), Publisher(redis_client, 10, "db")
+    old, new = Publisher(redis_client, 3, HERE), Publisher(redis_client, 10, HERE)
     old.publish([event(1)])
     new.publish(())  # nothing to say yet, but it leads
     with pytest.raises(StaleTermError) as refused:
@@ -66,14 +69,14 @@ def test_an_older_term_publishes_nothing_and_hears_the_newest(
     assert [cursor for _channel, cursor in subscriber.cursors()] == [1, 1, 3, 3]
 
 
-def test_terms_of_another_database_are_another_matter(redis_client: redis.Redis, subscriber: Subscriber) -> None:
-    Publisher(redis_client, 10, "db").publish([event(1)])
-    Publisher(redis_client, 3, "another").publish([event(2)])
+def test_terms_of_another_installation_are_another_matter(redis_client: redis.Redis, subscriber: Subscriber) -> None:
+    Publisher(redis_client, 10, HERE).publish([event(1)])
+    Publisher(redis_client, 3, ELSEWHERE).publish([event(2)])
     assert len(subscriber.cursors()) == 4
 
 
 def test_after_flushall_it_publishes_and_fences_again(redis_client: redis.Redis, subscriber: Subscriber) -> None:
-    old, new = Publisher(redis_client, 1, "db"), Publisher(redis_client, 2, "db")
+    old, new = Publisher(redis_client, 1, HERE), Publisher(redis_client, 2, HERE)
     new.publish([event(1)])
     redis_client.flushdb()
     redis_client.script_flush()
@@ -85,7 +88,7 @@ def test_after_flushall_it_publishes_and_fences_again(redis_client: redis.Redis,
 
 def test_on_a_replaced_redis_it_publishes_at_once() -> None:
     with EmbeddedValkey() as server, redis.Redis.from_url(server.url) as client:
-        publisher = Publisher(client, 5, "db")
+        publisher = Publisher(client, 5, HERE)
         publisher.publish([event(1)])
         server.restart()
         client.close()
@@ -98,7 +101,7 @@ def test_on_a_replaced_redis_it_publishes_at_once() -> None:
 
 def test_one_round_trip_however_large_the_batch() -> None:
     with EmbeddedValkey() as server, redis.Redis.from_url(server.url) as client:
-        publisher = Publisher(client, 1, "db")
+        publisher = Publisher(client, 1, HERE)
         publisher.publish(())
         client.config_resetstat()
         publisher.publish([event(cursor) for cursor in range(1, 201)])

@@ -19,6 +19,7 @@ from jobqueue.database import Database
 from jobqueue.redis_connection import connect_redis
 from jobqueue.store.event_log import published_cursor
 from jobqueue.store.leadership import LeadLostError
+from jobqueue.store.relay_state import relay_state
 from tests.integration.event_numbering import lead, number_all
 from tests.integration.jobs import claimed, queued, requeue
 from worker.notifier.dispatcher import Dispatcher
@@ -47,7 +48,7 @@ def make_relay(engine: Engine, redis_client: redis.Redis, dispatcher: Dispatcher
 
     def make() -> Relay:
         leading = lead(engine)
-        made = Relay(Database(engine), Publisher(redis_client, leading.term, leading.database), dispatcher, leading)
+        made = Relay(Database(engine), Publisher(redis_client, leading.term, leading.installation), dispatcher, leading)
         made.resume()
         return made
 
@@ -145,7 +146,7 @@ def test_what_was_numbered_and_not_marked_comes_out_again_from_the_next_notifier
     redis_client: redis.Redis,
 ) -> None:
     leading = lead(engine)
-    publisher = Publisher(redis_client, leading.term, leading.database)
+    publisher = Publisher(redis_client, leading.term, leading.installation)
     crashing = Relay(Database(engine), publisher, CrashingDispatcher(Celery(set_as_current=False)), leading)
     jobs = [str(queued(manager, user_id).id) for _ in range(2)]
     with pytest.raises(SystemExit):
@@ -177,7 +178,7 @@ def test_what_could_not_be_published_is_published_when_redis_is_back(
 ) -> None:
     job = queued(manager, user_id)
     leading = lead(engine)
-    publisher = Publisher(connect_redis("redis://127.0.0.1:1/0"), leading.term, leading.database)
+    publisher = Publisher(connect_redis("redis://127.0.0.1:1/0"), leading.term, leading.installation)
     away = Relay(Database(engine), publisher, dispatcher, leading)
     with pytest.raises(RedisError):
         away.drain()
@@ -198,6 +199,25 @@ def test_more_events_than_one_batch_all_come_out(
     assert relay.drain() == 450
     assert len(set(dispatched(redis_client))) == 450
     assert Database(engine).run(published_cursor) == 450
+
+
+def test_what_was_numbered_without_an_answer_comes_out_although_nothing_follows(
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    other_user_id: UUID,
+    relay: Relay,
+    subscriber: Subscriber,
+) -> None:
+    jobs = [queued(manager, one) for one in (user_id, other_user_id)]
+    number_all(engine)  # in the relay's own term; the connection broke before the answer arrived
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM auth.users WHERE id = :id"), {"id": other_user_id})
+    relay.drain()
+    assert [one["id"] for one in subscriber.received(1)] == [str(jobs[0].id)]
+    assert relay.drain() == 0
+    assert Database(engine).run(published_cursor) == 2
+    assert Database(engine).run(relay_state).relayed_at is not None
 
 
 def test_the_relay_goes_on_when_the_user_of_an_unpublished_event_was_deleted(
@@ -280,7 +300,7 @@ def test_redis_hears_of_a_new_leader_that_has_nothing_to_say_and_again_after_it_
     engine: Engine, make_relay: MakeRelay, redis_client: redis.Redis
 ) -> None:
     old = lead(engine)
-    publisher = Publisher(redis_client, old.term, old.database)
+    publisher = Publisher(redis_client, old.term, old.installation)
     publisher.publish(())
     new = make_relay()
     with pytest.raises(StaleTermError):

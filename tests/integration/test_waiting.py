@@ -41,7 +41,7 @@ def relay(engine: Engine, redis_client: redis.Redis, redis_url: str) -> Iterator
     app = Celery(broker=redis_url, set_as_current=False)
     dispatcher = Dispatcher(app)
     leading = lead(engine)
-    yield Relay(Database(engine), Publisher(redis_client, leading.term, leading.database), dispatcher, leading)
+    yield Relay(Database(engine), Publisher(redis_client, leading.term, leading.installation), dispatcher, leading)
     dispatcher.close()
     app.close()
 

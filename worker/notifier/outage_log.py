@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 
 SAY_AGAIN_AFTER_SECONDS = 30.0
+OUTAGES_TOLD = 3
 
 
 class OutageLog:
-    """What the notifier says of its own interruptions. At most two lines in ``SAY_AGAIN_AFTER_SECONDS``."""
+    """What the notifier says of its own interruptions.
+
+    Of several short ones at most ``OUTAGES_TOLD`` in ``SAY_AGAIN_AFTER_SECONDS``.
+    """
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._said_at = float("-inf")
-        self._said = False
+        self._told: deque[float] = deque(maxlen=OUTAGES_TOLD)
+        self._said_at: float | None = None
         self.failures = 0
         """Failed tries since it last worked."""
 
     def failed(self, error: Exception) -> None:
         self.failures += 1
         now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN_AFTER_SECONDS:
-            self._said_at, self._said = now, True
+        # Of one outage the last line counts, of many the last but a few.
+        before = self._said_at if self._said_at is not None else self._oldest_told()
+        if now - before >= SAY_AGAIN_AFTER_SECONDS:
+            self._said_at = now
+            self._told.append(now)
             self._log.warning("The notifier was interrupted (%s); trying again until it works.", error)
 
     def works(self) -> None:
-        if self._said:
+        if self._said_at is not None:
             self._log.info("The notifier works again after %d failed tries.", self.failures)
-        self._said, self.failures = False, 0
+        self._said_at, self.failures = None, 0
+
+    def _oldest_told(self) -> float:
+        return self._told[0] if len(self._told) == OUTAGES_TOLD else float("-inf")
 
 
 class OthersLimit(logging.Filter):

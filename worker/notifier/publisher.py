@@ -7,6 +7,7 @@ Postgres cannot hold it back from Redis; so the same script that publishes compa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import redis
 
@@ -41,10 +42,10 @@ class StaleTermError(Exception):
 
 
 class Publisher:
-    """Publishes for one term. ``database`` names the database that terms are counted in: two may share a Redis."""
+    """Publishes for one term, which counts in one ``installation``: several may share a Redis."""
 
-    def __init__(self, client: redis.Redis, term: int, database: str) -> None:
-        self._key = f"{TERM_KEY}:{database}"
+    def __init__(self, client: redis.Redis, term: int, installation: UUID) -> None:
+        self._key = f"{TERM_KEY}:{installation}"
         self._term = term
         self._script = client.register_script(_PUBLISH)
 

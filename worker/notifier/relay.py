@@ -45,13 +45,15 @@ class Relay:
             batch = self._database.statement(
                 lambda connection: number_pending(connection, self._term, self._published, BATCH)
             )
-            if not batch.events:
-                return relayed
-            if batch.previous == self._published:
+            if batch.events and batch.previous == self._published:
                 self._publish(batch.events)
-            else:
-                # An answer was lost: the same statement numbered events before and could not say which.
+            elif batch.previous > self._published:
+                # An answer was lost: the same statement numbered events before and could not say which. Those of
+                # deleted jobs are gone since.
                 self._publish_rest()
+                self._published = max(self._published, batch.previous)
+            else:
+                return relayed
             relayed += len(batch.events)
 
     def look_after_redis(self) -> None:

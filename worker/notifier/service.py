@@ -44,6 +44,8 @@ MAX_SLEEP_SECONDS = 1.0
 # event does not wait.
 ROUND_SECONDS = 0.003
 MAX_WAKEFUL_WAIT_SECONDS = 0.1
+# Whoever failed asks for the lead again only when every standby has had its turn.
+MIN_PAUSE_SECONDS = 2 * STANDBY_POLL_SECONDS
 MAX_PAUSE_SECONDS = 1.0
 # Well within the term of the lead: another notifier may reach Redis where this one does not.
 REDIS_TIMEOUTS = {"socket_timeout": 1.5, "socket_connect_timeout": 1.5}
@@ -89,7 +91,7 @@ class Notifier:
                 self._session()
             except (JobQueueError, RedisError, OSError) as error:
                 self._outage.failed(error)
-                self._pause(min(reconnect_delay(self._outage.failures), MAX_PAUSE_SECONDS))
+                self._pause(min(max(reconnect_delay(self._outage.failures), MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS))
         self._dispatcher.close()
         log.info("The notifier has stopped.")
 
@@ -136,7 +138,7 @@ class Notifier:
             wake_up.close()
 
     def _relay_and_sweep(self, lead: Lead, wake_up: WakeUpConnection) -> None:
-        relay = Relay(self._database, Publisher(self._redis, lead.term, lead.database), self._dispatcher, lead)
+        relay = Relay(self._database, Publisher(self._redis, lead.term, lead.installation), self._dispatcher, lead)
         limits = AttemptLimits(self._settings.time_limit, self._settings.lease_seconds)
         sweeper = Sweeper(self._database, self._dispatcher, lead, limits)
         relay.resume()

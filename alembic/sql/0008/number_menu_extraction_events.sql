@@ -1,5 +1,6 @@
 -- Gives the oldest events without a cursor their place in the one order of all events, and records that everything up
--- to `published` went out. Returns the numbered events; `previous` is the cursor before the first of them.
+-- to `published` went out. Returns the numbered events; `previous` is the cursor before the first of them. Without any
+-- to number, but with some that were numbered behind `published`, it returns one row with nothing but `previous`.
 --
 -- Only the leader's newest term may: another one is refused with SQLSTATE MJ001. Whoever is let in has renewed its lead.
 --
@@ -70,6 +71,10 @@ BEGIN
     ELSE
         nothing_left := published >= relay.last_cursor
             AND NOT EXISTS (SELECT FROM menu_extraction_job_events AS event WHERE event.cursor IS NULL);
+        IF published < relay.last_cursor THEN
+            previous := relay.last_cursor;
+            RETURN NEXT;
+        END IF;
     END IF;
 
     UPDATE menu_extraction_relay
