@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(50_000_000, gt=0, le=89_000_000, validation_alias="JOBQUEUE_MAX_IMAGE_PIXELS")
 
     lease_seconds: float = Field(10.0, ge=1, le=3600, validation_alias="JOBQUEUE_LEASE_SECONDS")
-    time_limit: int = Field(120, ge=1, le=1800, validation_alias="JOBQUEUE_TIME_LIMIT")
+    time_limit: int = Field(120, ge=5, le=1800, validation_alias="JOBQUEUE_TIME_LIMIT")
     """How long one attempt may take before it is stopped and counted as a transient failure."""
     soft_shutdown_seconds: float = Field(20.0, ge=1, le=3600, validation_alias="JOBQUEUE_SOFT_SHUTDOWN_SECONDS")
     """How long a worker that gets SIGQUIT lets its jobs go on before it puts them back."""

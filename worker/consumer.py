@@ -51,7 +51,8 @@ class ExtractionConsumer(Consumer):  # type: ignore[misc] # Celery ships no type
                 self._exit_with_threads()
             return
         for request in busy:
-            # SIGTERM, which Celery would send, is ignored by children where REMAP_SIGTERM is set.
+            # Not Celery's SIGTERM (or what REMAP_SIGTERM makes of it): C code may hold up a signal that Python handles,
+            # and nothing that the child still does counts.
             request.cancel(self.pool, signal="SIGKILL", emit_retry=False)
 
     def _exit_with_threads(self) -> None:

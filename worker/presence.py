@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 LEAVING_SECONDS = 3.0
+# The event loop turns at least every two seconds, because heartbeat events are that frequent. It stands still while one
+# of them waits for a broker that is away (Celery 5.6.3 retries inside the loop), and whenever the main process hangs.
+LOOP_STANDS_STILL_AFTER_SECONDS = 10.0
 
 # Children are forked whenever one has died. One that was forked in the middle of a statement would inherit the open
 # connection and locks that nobody releases there. A statement that hangs must not keep the worker from forking, though.
@@ -41,11 +44,14 @@ class Presence:
         )
         self._database = Database(engine)
         self._received_at: float | None = None
+        self._turned_at = time.monotonic()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     def begin(self) -> None:
         signals.task_received.connect(self._on_message, weak=False)
+        if self._worker.hub is not None:
+            self._worker.hub.on_tick.add(self._on_turn)
         self._thread.start()
 
     def leave(self) -> None:
@@ -56,6 +62,12 @@ class Presence:
 
     def _on_message(self, **_details: Any) -> None:
         self._received_at = time.monotonic()
+
+    def _on_turn(self) -> None:
+        self._turned_at = time.monotonic()
+
+    def _loop_turns(self) -> bool:
+        return self._worker.hub is None or time.monotonic() - self._turned_at < LOOP_STANDS_STILL_AFTER_SECONDS
 
     def _run(self) -> None:
         begins, silent = True, False
@@ -77,7 +89,7 @@ class Presence:
             log.debug("The row of this worker stays for an hour: %s", error)
 
     def _tell(self, *, begins: bool) -> None:
-        consuming = is_consuming(self._worker)
+        consuming = is_consuming(self._worker) and self._loop_turns()
         received_age = None if self._received_at is None else time.monotonic() - self._received_at
         self._write(
             lambda connection: record_worker(

@@ -28,10 +28,10 @@ def test_every_poison_picture_fails_with_a_reason_while_others_go_on(
             spent = text("UPDATE menu_extraction_jobs SET attempt = 2 WHERE id = :id")
             connection.execute(spent, {"id": poison[script].id})
     others = [own_application.submit("ok") for _ in range(6)]
-    limits = ("--soft-time-limit=4", "--time-limit=6")
+    limits = ("--soft-time-limit=5", "--time-limit=7")
     with (
-        processes.notifier(JOBQUEUE_TIME_LIMIT="4"),
-        processes.worker(*limits, concurrency=6, JOBQUEUE_TIME_LIMIT="4") as worker,
+        processes.notifier(JOBQUEUE_TIME_LIMIT="5"),
+        processes.worker(*limits, concurrency=6, JOBQUEUE_TIME_LIMIT="5") as worker,
     ):
         ended = {script: own_application.finished(job, within=120) for script, job in poison.items()}
         finished = [own_application.finished(job) for job in others]

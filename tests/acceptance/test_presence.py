@@ -51,7 +51,7 @@ def test_a_worker_says_whether_it_consumes_until_it_stops(
         own_application.finished(own_application.submit("kill,ok"))
         eventually(lambda: (seen() or quiet).received_ago < quiet.received_ago, what="a message received")
         broker.refuse()
-        eventually(lambda: consuming() is False, what="a worker without a broker")
+        eventually(lambda: consuming() is False, within=40, what="a worker without a broker")
         broker.allow()
         eventually(consuming, within=40, what="a worker that consumes again")
         worker.send_signal(signal.SIGTERM)

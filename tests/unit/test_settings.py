@@ -51,6 +51,7 @@ def test_everything_but_the_addresses_has_a_default() -> None:
         *(("JOBQUEUE_MAX_IMAGE_BYTES", value) for value in ("0", "-1", "1.5", "20MB")),
         *(("JOBQUEUE_MAX_IMAGE_PIXELS", value) for value in ("0", "-1", "many")),
         *(("JOBQUEUE_LEASE_SECONDS", value) for value in ("0.5", "3601", "nan", "long")),
+        *(("JOBQUEUE_SOFT_SHUTDOWN_SECONDS", value) for value in ("0", "3601", "x")),
         *(("JOBQUEUE_TIME_LIMIT", value) for value in ("4", "1801", "2.5", "x")),
         *(("JOBQUEUE_RETRY_BACKOFF", value) for value in ("0", "601", "nan", "-1", "x")),
     ],
