@@ -136,6 +136,18 @@ def test_a_line_of_retries_stays_while_one_of_it_does_and_goes_as_a_whole(
     assert count(engine) == 0
 
 
+def test_a_line_stays_whole_also_when_it_is_the_original_that_has_to_stay(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    original = failed(manager, engine, user_id)
+    new = manager.retry_job(original.id, user_id)
+    fail(engine, new.id, claimed(engine, new.id).attempt)
+    publish_all(engine)
+    made_old(engine, new.id, datetime(2025, 12, 24, tzinfo=UTC))
+    assert pruned(engine, now=datetime.now(UTC) + timedelta(minutes=1)) == (0, 0)
+    assert count(engine) == 2
+
+
 def test_a_job_answers_while_it_is_kept_and_then_leads_to_a_new_one(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
