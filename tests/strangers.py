@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,6 +41,14 @@ class World:
     def stranger(self) -> UUID:
         """A Bob to whom nothing has happened yet."""
         return add_user(self.engine)
+
+    def stranger_with_a_job(self) -> UUID:
+        """A Bob whose own job is older than all of Alice's, so that a page could begin behind one of hers."""
+        bob = self.stranger()
+        insert = "INSERT INTO menu_extraction_jobs (user_id, image_url, created_at) VALUES (:bob, 'x', now() - :age)"
+        with self.engine.begin() as connection:
+            connection.execute(text(insert), {"bob": bob, "age": timedelta(hours=2)})
+        return bob
 
     def hers(self) -> list[Job]:
         return [Job(job.id, str(job.image_hash)) for job in self.jobs.values()]

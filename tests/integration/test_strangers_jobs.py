@@ -119,7 +119,7 @@ def test_a_call_tells_a_stranger_nothing(world: World, name: str) -> None:
     told_bob, told_alice = set(), set()
     for ask in ways:
         for job in (*world.hers(), nobodys()):
-            bob = world.stranger()
+            bob = world.stranger_with_a_job()
             said = answer(partial(ask, bob, job))
             assert [trace for trace in world.traces(job) if trace in said] == []
             told_bob.add(alike(said, job, bob))

@@ -49,7 +49,7 @@ def test_a_route_tells_a_stranger_nothing(world: World, settings: Settings, rout
     with api_client(with_secret(settings)) as client:
         for who, jobs in (("bob", [*world.hers(), nobodys()]), ("alice", world.hers())):
             for job in jobs:
-                user = world.alice if who == "alice" else world.stranger()
+                user = world.alice if who == "alice" else world.stranger_with_a_job()
                 told[who].add(alike(asked(client, method, path, PATHS[route], job, user, world), job, user))
             if who == "bob":
                 assert world.rows() == before
@@ -103,7 +103,7 @@ def test_a_command_tells_a_stranger_nothing(world: World, run: CommandLine, name
     for more in ((), ("--json",)):
         of_bob = set()
         for job in (*world.hers(), nobodys()):
-            bob = world.stranger()
+            bob = world.stranger_with_a_job()
             shown = said(job, bob, *more)
             assert [trace for trace in world.traces(job) if trace in shown] == []
             of_bob.add(alike(shown, job, bob))
