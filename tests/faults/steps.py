@@ -1,0 +1,111 @@
+"""Kills the process it runs in when a chosen step of a job is reached. Runs inside workers and notifiers.
+
+The plan comes from the environment: how often a step was reached is counted over all processes of a test, and the
+kills are written down, so that the test knows that they happened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PLAN = "FAULTS_KILLS"
+FOLDER = "FAULTS_KILLS_FOLDER"
+
+BEFORE_CLAIM = "before the claim"
+AFTER_CLAIM = "after the claim"
+MID_EXTRACTION = "in the middle of the extraction"
+BEFORE_COMMIT = "before the result's commit"
+AFTER_COMMIT = "after the result's commit"
+BEFORE_ACK = "before the acknowledgement"
+BEFORE_PUBLISH = "before publishing"
+AFTER_PUBLISH = "between publishing and dispatching"
+AFTER_DISPATCH = "before it records how far it published"
+
+CHILD, WORKER = "child", "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL when ``step`` is reached for the ``at``-th time, for the child that reached it or its whole worker."""
+
+    step: str
+    at: int
+    victim: str = WORKER
+
+
+def environment(kills: Sequence[Kill], folder: Path) -> dict[str, str]:
+    return {PLAN: json.dumps([asdict(kill) for kill in kills]), FOLDER: str(folder)}
+
+
+def happened(folder: Path) -> list[float]:
+    """When the kills took place (Unix time), in order."""
+    log = folder / "kills"
+    return [float(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def reached(step: str) -> None:
+    """Die here if the plan says so."""
+    planned = [Kill(**one) for one in json.loads(os.environ.get(PLAN, "[]")) if one["step"] == step]
+    if not planned:
+        return
+    folder = Path(os.environ[FOLDER])
+    with (folder / step.replace(" ", "-").replace("'", "")).open("a+") as counter:
+        fcntl.flock(counter, fcntl.LOCK_EX)
+        counter.write("x")
+        counter.flush()
+        count = counter.tell()
+    for kill in planned:
+        if kill.at == count:
+            with (folder / "kills").open("a") as log:
+                log.write(f"{time.time()}\n")
+            _die(kill.victim)
+
+
+def _die(victim: str) -> None:
+    # Only Celery forks here, so a process whose parent is no guardian is a child of the pool.
+    if victim == WORKER and os.environ.get("FAULTS_MAIN") != str(os.getpid()):
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def around(function: Callable[..., Any], before: str | None, after: str | None) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def stepping(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            reached(before)
+        outcome = function(*args, **kwargs)
+        if after is not None:
+            reached(after)
+        return outcome
+
+    return stepping
+
+
+def install_in_worker() -> None:
+    """Runs in the worker's main process before it forks, so its children have it too."""
+    from kombu.transport.redis import QoS
+
+    from worker import execution
+
+    os.environ["FAULTS_MAIN"] = str(os.getpid())
+    execution.claim_job = around(execution.claim_job, BEFORE_CLAIM, AFTER_CLAIM)
+    execution.complete_attempt = around(execution.complete_attempt, BEFORE_COMMIT, AFTER_COMMIT)
+    QoS.ack = around(QoS.ack, BEFORE_ACK, None)
+
+
+def install_in_notifier() -> None:
+    from worker.notifier import relay
+    from worker.notifier.dispatcher import Dispatcher
+
+    os.environ["FAULTS_MAIN"] = str(os.getpid())
+    relay.publish_events = around(relay.publish_events, BEFORE_PUBLISH, AFTER_PUBLISH)
+    Dispatcher.dispatch = around(Dispatcher.dispatch, None, AFTER_DISPATCH)  # type: ignore[method-assign]

@@ -1,0 +1,288 @@
+"""A whole system of its own for one test: servers that can be killed, proxies that can be cut, supervised processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from jobqueue import JobQueueError, JobQueueManager, Settings
+from jobqueue.database import create_database_engine
+from jobqueue.embedded import EmbeddedPostgres, EmbeddedValkey
+from jobqueue.migration import migrate
+from jobqueue.settings import load_settings
+from tests.conftest import add_user
+from tests.eventually import eventually
+from tests.faults import mechanisms, steps
+from tests.faults.audit import Verdict, audit
+from tests.faults.extractor import JOURNAL
+from tests.faults.load import Piece, make_piece, usual_script
+from tests.faults.report import Line
+from tests.faults.subscribers import ConstantSubscriber, PlainSubscriber, ResumingSubscriber
+from tests.faults.supervisor import NOTIFIER, WORKER, Supervised, Supervisor
+from tests.image_server import ImageServer
+from tests.processes import LEASE_SECONDS, REPOSITORY
+from tests.tcp_proxy import TcpProxy
+
+# Commits survive a killed server: what fsync adds concerns a machine that loses power.
+POSTGRES = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"}
+STUCK_AFTER_SECONDS = 40.0
+SETTLED_WITHIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a world is made of. ``proxies`` are of the form ``worker-postgres``, ``notifier-redis``, ..."""
+
+    workers: int = 2
+    notifiers: int = 2
+    proxies: frozenset[str] = frozenset()
+    kills: tuple[steps.Kill, ...] = ()
+    without: str | None = None
+    restart_worker_after: float = 0.2
+    restart_notifier_after: float = 0.2
+    environment: dict[str, str] = field(default_factory=dict)
+    stuck_after: float = STUCK_AFTER_SECONDS
+
+
+class World:
+    """Use it in a ``with`` block. ``finish`` waits for the end of all jobs and returns what to assert on."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.journal = folder / "executions"
+        self.kills_folder = folder / "kills"
+        self.postgres = EmbeddedPostgres(settings=POSTGRES)
+        self.redis = EmbeddedValkey()
+        self.proxies: dict[str, TcpProxy] = {}
+        self.supervisor = Supervisor()
+        self.workers: list[Supervised] = []
+        self.notifiers: list[Supervised] = []
+        self.submitted: dict[UUID, Piece] = {}
+        self.refused = 0
+        self.faults_at: list[float] = []
+        self._images = ImageServer()
+        self._numbers = 0
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> World:
+        with ExitStack() as stack:
+            self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._stack.__exit__(*details)
+
+    def _open(self, stack: ExitStack) -> None:
+        for folder in (self.journal, self.kills_folder):
+            folder.mkdir(parents=True)
+        stack.enter_context(mechanisms.switched_off_here(self.plan.without))
+        stack.enter_context(self._images.running())
+        for server in (self.postgres, self.redis):
+            stack.enter_context(server)
+        for name in self.plan.proxies:
+            server = self.postgres if name.endswith("-postgres") else self.redis
+            self.proxies[name] = TcpProxy(("127.0.0.1", server.port))
+            stack.enter_context(self.proxies[name].running())
+        # The observer's own way to the database never fails on purpose.
+        self.engine = self._engine(stack, self.postgres.url)
+        migrate(self.engine)
+        mechanisms.switch_off_in_database(self.plan.without, self.engine)
+        self.user_id = add_user(self.engine)
+        stack.enter_context(self.supervisor)
+        for number in range(self.plan.notifiers):
+            self.notifiers.append(self._supervised(f"notifier{number}", NOTIFIER, self.plan.restart_notifier_after))
+        for number in range(self.plan.workers):
+            self.workers.append(self._supervised(f"worker{number}", WORKER, self.plan.restart_worker_after))
+        self._open_application(stack)
+
+    def _engine(self, stack: ExitStack, url: str) -> Engine:
+        engine = create_database_engine(url, pool_size=20)
+        stack.callback(engine.dispose)
+        return engine
+
+    def _open_application(self, stack: ExitStack) -> None:
+        settings = self._settings("application")
+        engine = self._engine(stack, settings.required_database_url)
+        self.manager = JobQueueManager(engine, settings=settings)
+        stack.callback(self.manager.close)
+        self.resuming = ResumingSubscriber(engine, settings, self.user_id)
+        stack.callback(self.resuming.close)
+        self.constant = ConstantSubscriber(engine, settings, self.user_id)
+        stack.callback(self.constant.close)
+        self.plain = PlainSubscriber(settings.required_redis_url)
+        stack.callback(self.plain.close)
+        assert self.plain.subscribed.wait(20)
+
+    def _address(self, party: str, server: str) -> str:
+        """Where ``party`` reaches the server: through its proxy if it has one."""
+        url = make_url((self.postgres if server == "postgres" else self.redis).url)
+        proxy = self.proxies.get(f"{party}-{server}")
+        return (url if proxy is None else url.set(port=proxy.port)).render_as_string(hide_password=False)
+
+    def _settings(self, party: str) -> Settings:
+        return load_settings(
+            database_url=self._address(party, "postgres"),
+            redis_url=self._address(party, "redis"),
+            private_image_hosts=frozenset({"127.0.0.1"}),
+        )
+
+    def _supervised(self, name: str, command: Sequence[str], restart_after: float) -> Supervised:
+        party = name.rstrip("0123456789")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "DATABASE_URL": self._address(party, "postgres"),
+            "REDIS_URL": self._address(party, "redis"),
+            "JOBQUEUE_EXTRACTOR": "tests.faults.extractor:JournallingExtractor",
+            "JOBQUEUE_PRIVATE_IMAGE_HOSTS": "127.0.0.1",
+            "JOBQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "JOBQUEUE_RETRY_BACKOFF": "0.05",
+            # The shortest there is: it is what ends a child that hangs.
+            "JOBQUEUE_TIME_LIMIT": "5",
+            JOURNAL: str(self.journal),
+            **steps.environment(self.plan.kills, self.kills_folder),
+            mechanisms.WITHOUT: self.plan.without or "",
+            **self.plan.environment,
+        }
+        return self.supervisor.add(Supervised(name, command, environment, self.folder, restart_after))
+
+    def submit(self, count: int, script: str | None = None) -> None:
+        """Submit so many jobs, trying again while the queue says that it is unavailable."""
+        for _ in range(count):
+            with self._lock:
+                self._numbers += 1
+                number = self._numbers
+            piece = make_piece(self._images, number, usual_script(number) if script is None else script)
+            job_id = self._submit(piece)
+            with self._lock:
+                self.submitted[job_id] = piece
+
+    def _submit(self, piece: Piece) -> UUID:
+        while True:
+            try:
+                return self.manager.submit_job(self.user_id, piece.url, piece.sha256).job.id
+            except JobQueueError as error:
+                assert error.code == "QUEUE_UNAVAILABLE", error
+                with self._lock:
+                    self.refused += 1
+                time.sleep(0.1)
+
+    @contextmanager
+    def submitting(self, per_second: float) -> Iterator[None]:
+        """Submit beside the block, at an even pace, until it ends."""
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.wait(1 / per_second):
+                self.submit(1)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by status; empty while the database is away."""
+        try:
+            with self.engine.connect() as connection:
+                rows = connection.execute(text("SELECT status, count(*) FROM menu_extraction_jobs GROUP BY status"))
+                return {status: count for status, count in rows}
+        except DBAPIError:
+            return {}
+
+    def finished(self) -> int:
+        counts = self.counts()
+        return counts.get("completed", 0) + counts.get("failed", 0)
+
+    def until_finished(self, number: int, within: float = 60.0) -> None:
+        """Wait until at least so many jobs have ended."""
+        eventually(lambda: self.finished() >= number, within=within, what=f"{number} finished jobs")
+
+    def until(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
+        eventually(condition, within=within, what=what)
+
+    def fault(self) -> None:
+        """Note that one was just injected: the time to recover counts from the last one."""
+        self.faults_at.append(time.time())
+
+    def _wait_for_the_end(self) -> None:
+        """Until all jobs have ended and the subscribers know it, or nothing has moved for long."""
+        last, moved_at = None, time.monotonic()
+        while time.monotonic() - moved_at < self.plan.stuck_after:
+            counts = self.counts()
+            seen = [len(subscriber.seen) for subscriber in (self.resuming, self.constant)]
+            ended = counts.get("completed", 0) + counts.get("failed", 0)
+            if counts and ended == sum(counts.values()) and ended >= len(self.submitted) and self._all_seen(seen):
+                return
+            now = (sorted(counts.items()), seen)
+            if now != last:
+                last, moved_at = now, time.monotonic()
+            time.sleep(0.05)
+
+    def _all_seen(self, seen: Sequence[int]) -> bool:
+        with self.engine.connect() as connection:
+            events = connection.execute(text("SELECT count(*) FROM menu_extraction_job_events")).scalar_one()
+        return min(seen) >= events
+
+    def _wait_for_an_empty_queue(self) -> None:
+        """Messages that came twice are still to be refused."""
+        import redis
+
+        deadline = time.monotonic() + SETTLED_WITHIN_SECONDS
+        with redis.Redis.from_url(self.redis.url) as client:
+            while client.llen("menu_extraction") and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    def finish(self, fault: str) -> Line:
+        """Wait for the end, judge it, and say what the table is to show; the caller asserts on it."""
+        self._wait_for_the_end()
+        if not self.counts():
+            self.postgres.start()
+        self._wait_for_an_empty_queue()
+        with self.engine.connect() as connection:
+            verdict = audit(
+                connection, dict(self.submitted), self.journal, [self.resuming.seen, self.constant.seen]
+            )
+        if self.constant.failure is not None:
+            verdict.blame(f"subscriber B ended with {self.constant.failure!r}")
+        killed = steps.happened(self.kills_folder / "")
+        if len(killed) != len(self.plan.kills):
+            verdict.blame(f"{len(killed)} of {len(self.plan.kills)} kills took place")
+        return _line(fault, verdict, sorted([*self.faults_at, *killed]))
+
+
+def _line(fault: str, verdict: Verdict, faults_at: Sequence[float]) -> Line:
+    last = faults_at[-1] if faults_at else time.time()
+    after = [at for at in verdict.finished_at if at > last]
+    pause = max((later - earlier for earlier, later in zip([last, *after], after, strict=False)), default=0.0)
+    return Line(
+        fault=fault,
+        jobs=verdict.submitted,
+        completed=verdict.completed,
+        failed=verdict.failed,
+        lost=verdict.lost,
+        twice=verdict.twice,
+        events=verdict.events,
+        seen_a=verdict.seen[0],
+        seen_b=verdict.seen[1],
+        first=after[0] - last if after else None,
+        pause=pause,
+        all_done=after[-1] - last if after else None,
+        problems=verdict.problems,
+    )
