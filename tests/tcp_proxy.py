@@ -19,6 +19,10 @@ class TcpProxy:
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._peers: dict[socket.socket, socket.socket] = {}
+        self._abandoned: list[socket.socket] = []
+        self._unanswered: bytes | None = None
+        self._awaited: socket.socket | None = None
+        self.swallowed = 0
         self._lock = threading.RLock()
         self._refusing = False
         self._frozen = False
@@ -54,6 +58,19 @@ class TcpProxy:
         with self._lock:
             self._frozen = True
 
+    def abandon(self) -> None:
+        """Leave every connection half-open for good, as when its other end lost its address; new ones work."""
+        with self._lock:
+            for end in self._peers:
+                self._selector.unregister(end)
+            self._abandoned.extend(self._peers)
+            self._peers.clear()
+
+    def swallow_next_answer_to(self, request: bytes) -> None:
+        """Carry the next piece that contains ``request``, and close the connection when its answer comes."""
+        with self._lock:
+            self._unanswered = request
+
     @contextmanager
     def running(self) -> Iterator[None]:
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -68,7 +85,7 @@ class TcpProxy:
             thread.join()
             self.cut()
             self._selector.close()
-            for end in (self._listener, self._wake, self._woken):
+            for end in (self._listener, self._wake, self._woken, *self._abandoned):
                 end.close()
 
     def _serve(self) -> None:
@@ -89,7 +106,11 @@ class TcpProxy:
             return
         if self.on_connection is not None:
             self.on_connection()
-        server = socket.create_connection(self._target)
+        try:
+            server = socket.create_connection(self._target)
+        except OSError:
+            client.close()
+            return
         for end, other in ((client, server), (server, client)):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._peers[end] = other
@@ -98,7 +119,12 @@ class TcpProxy:
     def _carry(self, end: socket.socket) -> None:
         try:
             data = end.recv(65_536)
+            if data and end is self._awaited:
+                self._awaited, data = None, b""
+                self.swallowed += 1
             if data:
+                if self._unanswered is not None and self._unanswered in data:
+                    self._unanswered, self._awaited = None, self._peers[end]
                 self._peers[end].sendall(data)
                 return
         except OSError:

@@ -121,7 +121,9 @@ def _judge_history(verdict: Verdict, job: Row[Any], history: Sequence[Row[Any]],
         verdict.blame(f"job {job.id} was executed twice in effect: {'; '.join(faults)} (history: {story})")
 
 
-def _judge_doubled_submissions(verdict: Verdict, jobs: Mapping[UUID, Row[Any]], submitted: Mapping[UUID, Piece]) -> None:
+def _judge_doubled_submissions(
+    verdict: Verdict, jobs: Mapping[UUID, Row[Any]], submitted: Mapping[UUID, Piece]
+) -> None:
     for digest, count in Counter(row.image_hash for row in jobs.values()).items():
         if count > 1:
             verdict.blame(f"the picture {digest[:12]} was submitted once and has {count} jobs")

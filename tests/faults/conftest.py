@@ -41,10 +41,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 
 Check = Callable[[World, str], Line]
+MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., World]:
+def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> MakeWorld:
     """Makes a world from the fields of ``Plan``; its logs are shown when the test fails."""
     request.node.stash[LOGS] = [tmp_path]
 
@@ -70,7 +71,9 @@ def finish(request: pytest.FixtureRequest) -> Check:
 @pytest.hookimpl(wrapper=True)
 def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
     reports = [one for outcome in ("passed", "failed") for one in terminalreporter.stats.get(outcome, [])]
-    lines = [Line(**value) for one in reports for name, value in getattr(one, "user_properties", []) if name == PROPERTY]
+    lines = [
+        Line(**value) for one in reports for name, value in getattr(one, "user_properties", []) if name == PROPERTY
+    ]
     if lines:
         terminalreporter.write_sep("=", "faults")
         terminalreporter.write_line(table(sorted(lines, key=lambda line: line.fault)))

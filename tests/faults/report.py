@@ -51,6 +51,8 @@ def table(lines: Sequence[Line]) -> str:
     """In Markdown, so that it can be put into the documentation as it is."""
     rows = [list(HEAD), *(line.cells() for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    first, *rest = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    first, *rest = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([first, rule, *rest])

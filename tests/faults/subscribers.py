@@ -83,7 +83,8 @@ class ConstantSubscriber:
         self._thread = threading.Thread(target=self._loop.run_forever, name="constant-subscriber", daemon=True)
         self._thread.start()
         self._listener: AsyncJobNotificationListener = self._call(self._open(engine, settings))
-        self._reading = asyncio.run_coroutine_threadsafe(self._read(user_id), self._loop)
+        self._stream = self._listener.events(user_id, after=0)
+        self._reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
@@ -92,14 +93,15 @@ class ConstantSubscriber:
     async def _open(engine: Engine, settings: Settings) -> AsyncJobNotificationListener:
         return AsyncJobNotificationListener(engine, settings=settings)
 
-    async def _read(self, user_id: UUID) -> None:
-        async for event in self._listener.events(user_id, after=0):
+    async def _read(self) -> None:
+        async for event in self._stream:
             self.seen.append(Seen.now(event))
 
     def close(self) -> None:
-        self._call(self._listener.close())
+        self._call(self._stream.close())
         with contextlib.suppress(Exception):
-            self._reading.result(timeout=10)
+            self._reading.result(timeout=30)
+        self._call(self._listener.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -42,13 +42,20 @@ class Supervised:
         self._lives += 1
         log = self._logs / f"{self.name}-{self._lives}.log"
         # A name of its own for every life: Celery's node names would collide otherwise.
-        command = [*self._command, f"--hostname={self.name}-{self._lives}@%h"] if "celery" in self._command else self._command
+        command = (
+            [*self._command, f"--hostname={self.name}-{self._lives}@%h"] if "celery" in self._command else self._command
+        )
         return ManagedProcess(command, log_path=log, env=self._environment, cwd=REPOSITORY)
 
     @property
     def log(self) -> str:
         """What the present life has printed."""
         return self.process.log_path.read_text(errors="replace")
+
+    def says_last(self, wanted: str, *others: str) -> bool:
+        """Whether of these texts the log of the present life had ``wanted`` last; not while it is dead."""
+        log = self.log
+        return self.process.poll() is None and log.rfind(wanted) > max(log.rfind(other) for other in others)
 
     def look(self) -> None:
         with self._lock:

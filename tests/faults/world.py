@@ -24,7 +24,7 @@ from tests.conftest import add_user
 from tests.eventually import eventually
 from tests.faults import mechanisms, steps
 from tests.faults.audit import Verdict, audit
-from tests.faults.extractor import JOURNAL
+from tests.faults.extractor import JOURNAL, executions
 from tests.faults.load import Piece, make_piece, usual_script
 from tests.faults.report import Line
 from tests.faults.subscribers import ConstantSubscriber, PlainSubscriber, ResumingSubscriber
@@ -212,14 +212,61 @@ class World:
 
     def until_finished(self, number: int, within: float = 60.0) -> None:
         """Wait until at least so many jobs have ended."""
-        eventually(lambda: self.finished() >= number, within=within, what=f"{number} finished jobs")
+        self.until(lambda: self.finished() >= number, f"{number} finished jobs", within)
 
     def until(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
-        eventually(condition, within=within, what=what)
+        """Wait for the condition, looking seldom: the processes need the processor more."""
+
+        def look() -> bool:
+            return condition() or bool(time.sleep(0.05))
+
+        eventually(look, within=within, what=what)
 
     def fault(self) -> None:
         """Note that one was just injected: the time to recover counts from the last one."""
         self.faults_at.append(time.time())
+
+    def kills(self) -> list[float]:
+        """When the planned kills took place."""
+        return steps.happened(self.kills_folder)
+
+    def leader(self) -> Supervised:
+        """The notifier that works now, as its connections to the broker or its log tell."""
+        found: list[Supervised] = []
+
+        def look() -> bool:
+            found[:] = [one for one in self.notifiers if one.says_last("This notifier leads", "standing by")]
+            return len(found) == 1
+
+        self.until(look, "one leading notifier")
+        return found[0]
+
+    def interrupted_attempts(self) -> int:
+        """Attempts that ended because their worker was gone."""
+        with self.engine.connect() as connection:
+            lost = text("SELECT count(*) FROM menu_extraction_job_events WHERE error_code = 'WORKER_LOST'")
+            return int(connection.execute(lost).scalar_one())
+
+    def held_by(self, worker: Supervised) -> list[UUID]:
+        """The jobs in that worker's hands."""
+        pids = {str(pid) for pid in worker.tree()}
+        with self.engine.connect() as connection:
+            rows = connection.execute(text("SELECT id, worker FROM menu_extraction_jobs WHERE status = 'processing'"))
+            return [row.id for row in rows if row.worker.rpartition("/")[2] in pids]
+
+    def executing_in(self, worker: Supervised) -> int:
+        """How many of the jobs in its hands have come as far as the extractor."""
+        executed = {token.split()[0] for tokens in executions(self.journal).values() for token in tokens[-1:]}
+        held = self.held_by(worker)
+        return len(held) if {str(pid) for pid in worker.tree()} & executed else 0
+
+    def taken_over(self, jobs: Sequence[UUID]) -> bool:
+        """Whether all of them are in their second attempt."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT attempt FROM menu_extraction_jobs WHERE id = ANY(:ids)"), {"ids": list(jobs)}
+            )
+            return all(row.attempt >= 2 for row in rows)
 
     def _wait_for_the_end(self) -> None:
         """Until all jobs have ended and the subscribers know it, or nothing has moved for long."""
@@ -233,7 +280,7 @@ class World:
             now = (sorted(counts.items()), seen)
             if now != last:
                 last, moved_at = now, time.monotonic()
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def _all_seen(self, seen: Sequence[int]) -> bool:
         with self.engine.connect() as connection:
@@ -256,12 +303,10 @@ class World:
             self.postgres.start()
         self._wait_for_an_empty_queue()
         with self.engine.connect() as connection:
-            verdict = audit(
-                connection, dict(self.submitted), self.journal, [self.resuming.seen, self.constant.seen]
-            )
+            verdict = audit(connection, dict(self.submitted), self.journal, [self.resuming.seen, self.constant.seen])
         if self.constant.failure is not None:
             verdict.blame(f"subscriber B ended with {self.constant.failure!r}")
-        killed = steps.happened(self.kills_folder / "")
+        killed = self.kills()
         if len(killed) != len(self.plan.kills):
             verdict.blame(f"{len(killed)} of {len(self.plan.kills)} kills took place")
         return _line(fault, verdict, sorted([*self.faults_at, *killed]))

@@ -1,0 +1,76 @@
+"""Notifiers that die or stop, one or both, at any step of a round."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults import steps
+from tests.faults.conftest import Check, MakeWorld
+from tests.faults.steps import WORKER, Kill
+from tests.faults.world import World
+
+# The issue's five seconds, and one for a machine that does much else.
+TAKEN_OVER_WITHIN_SECONDS = 6.0
+# Longer than that: it is the other notifier that must save the day.
+RESTART_AFTER_SECONDS = 10.0
+
+
+def saw_everything_live(world: World) -> None:
+    """While Redis lived, whoever listened to it alone saw everything, at least once."""
+    seen = {(one.job_id, one.seq) for one in world.plain.seen}
+    everything = {(one.job_id, one.seq) for one in world.constant.seen}
+    assert seen == everything, f"{len(everything - seen)} events were never published"
+
+
+@pytest.mark.parametrize("step", [steps.BEFORE_PUBLISH, steps.AFTER_PUBLISH, steps.AFTER_DISPATCH])
+def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> None:
+    kills = tuple(Kill(step, at, WORKER) for at in (5, 30, 60))
+    with make_world(kills=kills) as world:
+        world.submit(210)
+        with world.submitting(per_second=20):
+            world.until(lambda: len(world.kills()) == len(kills), "the kills")
+        finish(world, f"notifier SIGKILL {step}")
+        saw_everything_live(world)
+
+
+def test_the_leader_killed_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
+    with make_world(restart_notifier_after=RESTART_AFTER_SECONDS) as world:
+        world.submit(400)
+        world.until_finished(15)
+        world.fault()
+        world.leader().kill()
+        line = finish(world, "notifier SIGKILL")
+        saw_everything_live(world)
+        assert line.pause < TAKEN_OVER_WITHIN_SECONDS
+
+
+def test_both_killed(make_world: MakeWorld, finish: Check) -> None:
+    with make_world() as world:
+        world.submit(250)
+        with world.submitting(per_second=10):
+            for number in range(1, 3):
+                world.until_finished(15 * number)
+                for notifier in world.notifiers:
+                    notifier.kill()
+                world.fault()
+                world.submit(10)
+        finish(world, "both notifiers SIGKILL, twice")
+        saw_everything_live(world)
+
+
+def test_the_leader_stopped_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
+    """It goes on in the middle of a round when the other has led for long, and does no harm."""
+    with make_world() as world:
+        world.submit(400)
+        world.until_finished(15)
+        stopped = world.leader()
+        stopped.signal(signal.SIGSTOP)
+        world.fault()
+        with world.submitting(per_second=10):
+            world.until_finished(300)
+            stopped.signal(signal.SIGCONT)
+            world.until_finished(350)
+        line = finish(world, "notifier SIGSTOP, then SIGCONT")
+        assert line.pause < TAKEN_OVER_WITHIN_SECONDS
