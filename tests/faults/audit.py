@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,9 @@ def audit(
     submitted: Mapping[UUID, Piece],
     journal: Path,
     subscribers: Sequence[Sequence[Seen]],
+    wearing_out: bool = False,
 ) -> Verdict:
+    """``wearing_out``: a job may fail because four workers in a row were killed under it."""
     verdict = Verdict(submitted=len(submitted))
     jobs = {row.id: row for row in connection.execute(JOBS)}
     histories: dict[UUID, list[Row[Any]]] = defaultdict(list)
@@ -63,7 +65,7 @@ def audit(
             verdict.lost += 1
             verdict.blame(f"job {job_id} was accepted and is not in the table")
             continue
-        _judge_end(verdict, jobs[job_id], piece)
+        _judge_end(verdict, jobs[job_id], piece, wearing_out)
         _judge_history(verdict, jobs[job_id], histories[job_id], executed.get(piece.number, []))
     _judge_doubled_submissions(verdict, jobs, submitted)
     verdict.finished_at = sorted(e.at for history in histories.values() for e in history if e.status in FINAL)
@@ -74,14 +76,14 @@ def audit(
     return verdict
 
 
-def _judge_end(verdict: Verdict, job: Row[Any], piece: Piece) -> None:
+def _judge_end(verdict: Verdict, job: Row[Any], piece: Piece, wearing_out: bool) -> None:
     if job.status == "completed":
         verdict.completed += 1
         if piece.expected_code is not None:
             verdict.blame(f"job {job.id} completed, although its script is {piece.script}")
     elif job.status == "failed" and job.error_code and job.error_message:
         verdict.failed += 1
-        worn_out = job.error_code == "WORKER_LOST" and job.attempt == MAX_ATTEMPTS
+        worn_out = wearing_out and job.error_code == "WORKER_LOST" and job.attempt == MAX_ATTEMPTS
         if not worn_out and job.error_code != piece.expected_code:
             verdict.blame(f"job {job.id} ({piece.script}) failed with {job.error_code}: {job.error_message}")
     else:
@@ -95,30 +97,38 @@ def _judge_history(verdict: Verdict, job: Row[Any], history: Sequence[Row[Any]],
     numbers = [event.seq for event in history]
     if numbers != list(range(1, len(history) + 1)):
         verdict.blame(f"job {job.id} has a hole in its events: {numbers}")
-    story = " ".join(f"{event.status}/{event.attempt}" for event in history)
-    claims = [event for event in history if event.status == "processing"]
-    faults = []
+    faults = [*_of_attempts(job, history), *_of_executions(job, history, executed)]
+    if faults:
+        story = " ".join(f"{event.status}/{event.attempt}" for event in history)
+        verdict.twice += 1
+        verdict.blame(f"job {job.id} was executed twice in effect: {'; '.join(faults)} (history: {story})")
+
+
+def _of_attempts(job: Row[Any], history: Sequence[Row[Any]]) -> Iterator[str]:
+    """Each attempt begins once and ends once, and the job finishes once."""
     if sum(event.status in FINAL for event in history) > 1:
-        faults.append("finished more than once")
+        yield "finished more than once"
     # An attempt that was put back uncharged (a worker that was asked to stop) gives its number back.
     charged = 0
     for event in history:
         if event.status == "processing":
             charged += 1
             if event.attempt != charged:
-                faults.append(f"attempt {event.attempt} began where {charged} was due")
+                yield f"attempt {event.attempt} began where {charged} was due"
         elif event.attempt not in (charged, charged - 1):
-            faults.append(f"{event.status} by attempt {event.attempt} while {charged} held the job")
+            yield f"{event.status} by attempt {event.attempt} while {charged} held the job"
         charged = event.attempt
     if job.attempt != charged:
-        faults.append(f"attempt {job.attempt} in the row, {charged} in the history")
+        yield f"attempt {job.attempt} in the row, {charged} in the history"
+
+
+def _of_executions(job: Row[Any], history: Sequence[Row[Any]], executed: Sequence[str]) -> Iterator[str]:
+    """No execution without a claim, and the result is the last claim's."""
+    claims = [event for event in history if event.status == "processing"]
     if len(executed) > len(claims):
-        faults.append(f"{len(executed)} executions for {len(claims)} claims")
+        yield f"{len(executed)} executions for {len(claims)} claims"
     if job.execution is not None and job.execution.split()[0] != claims[-1].worker.rpartition("/")[2]:
-        faults.append(f"the result is of process {job.execution.split()[0]}, the last claim of {claims[-1].worker}")
-    if faults:
-        verdict.twice += 1
-        verdict.blame(f"job {job.id} was executed twice in effect: {'; '.join(faults)} (history: {story})")
+        yield f"the result is of process {job.execution.split()[0]}, the last claim of {claims[-1].worker}"
 
 
 def _judge_doubled_submissions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--without", choices=sorted(mechanisms.MECHANISMS), default=None, help="switch one protecting mechanism off"
     )
+    group.addoption("--fault-outcomes", type=Path, default=None, help="write the outcomes there, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,7 +52,10 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> MakeWorld:
     request.node.stash[LOGS] = [tmp_path]
 
     def make(**fields: Any) -> World:
-        return World(Plan(without=request.config.getoption("--without"), **fields), tmp_path)
+        without = request.config.getoption("--without")
+        # Nobody waits long for what is expected to fail.
+        patience: dict[str, Any] = {} if without is None else {"stuck_after": 20.0, "given_up_after": 60.0}
+        return World(Plan(without=without, **patience, **fields), tmp_path)
 
     return make
 
@@ -69,12 +74,26 @@ def finish(request: pytest.FixtureRequest) -> Check:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
-    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.stats.get(outcome, [])]
-    lines = [
-        Line(**value) for one in reports for name, value in getattr(one, "user_properties", []) if name == PROPERTY
-    ]
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
+    reports = [one for kind in ("passed", "failed", "error") for one in terminalreporter.stats.get(kind, [])]
+    outcomes = [_outcome(one) for one in reports]
+    lines = [Line(**one["line"]) for one in outcomes if one["line"] is not None]
     if lines:
         terminalreporter.write_sep("=", "faults")
         terminalreporter.write_line(table(sorted(lines, key=lambda line: line.fault)))
+    if config.getoption("--fault-outcomes") is not None:
+        config.getoption("--fault-outcomes").write_text(json.dumps(outcomes))
     return (yield)
+
+
+def _outcome(report: pytest.TestReport) -> dict[str, Any]:
+    lines = [value for name, value in report.user_properties if name == PROPERTY]
+    problems: list[str] = lines[0]["problems"] if lines else []  # type: ignore[index]
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = "" if crash is None else crash.message.splitlines()[0]
+    return {
+        "test": report.nodeid.rpartition("/")[2],
+        "outcome": report.outcome,
+        "line": lines[0] if lines else None,
+        "why": problems[0] if problems else said,
+    }

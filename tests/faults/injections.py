@@ -68,7 +68,7 @@ def flush_redis(world: World, rng: random.Random) -> None:
 def cut_redis_clients(world: World, rng: random.Random) -> None:
     with redis.Redis.from_url(world.redis.url) as client:
         for kind in ("normal", "pubsub"):
-            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")  # type: ignore[no-untyped-call]
+            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
 
 def restart_postgres(world: World, rng: random.Random) -> None:

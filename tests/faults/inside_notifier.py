@@ -7,5 +7,5 @@ from worker.notifier.__main__ import main
 
 if __name__ == "__main__":
     steps.install_in_notifier()
-    mechanisms.switch_off_from_environment()
+    mechanisms.switch_off_from_environment("notifier")
     raise SystemExit(main())

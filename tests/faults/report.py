@@ -22,7 +22,7 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One run. Times are seconds from the last fault: to the first finished job, the longest wait for one, to the last."""
+    """One run. Times are seconds after the last fault: the first finished job, the longest wait for one, the last."""
 
     fault: str
     jobs: int

@@ -12,13 +12,15 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 PLAN = "FAULTS_KILLS"
 FOLDER = "FAULTS_KILLS_FOLDER"
+# The main process of a worker, or the notifier: children inherit it.
+MAIN = "FAULTS_MAIN_PROCESS"
 
 BEFORE_CLAIM = "before the claim"
 AFTER_CLAIM = "after the claim"
@@ -52,13 +54,18 @@ def happened(folder: Path) -> list[float]:
     return [float(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def slug(step: str) -> str:
+    """The step as a name of tests and files."""
+    return step.replace(" ", "-").replace("'", "")
+
+
 def reached(step: str) -> None:
     """Die here if the plan says so."""
     planned = [Kill(**one) for one in json.loads(os.environ.get(PLAN, "[]")) if one["step"] == step]
     if not planned:
         return
     folder = Path(os.environ[FOLDER])
-    with (folder / step.replace(" ", "-").replace("'", "")).open("a+") as counter:
+    with (folder / slug(step)).open("a+") as counter:
         fcntl.flock(counter, fcntl.LOCK_EX)
         counter.write("x")
         counter.flush()
@@ -71,13 +78,15 @@ def reached(step: str) -> None:
 
 
 def _die(victim: str) -> None:
-    # Only Celery forks here, so a process whose parent is no guardian is a child of the pool.
-    if victim == WORKER and os.environ.get("FAULTS_MAIN") != str(os.getpid()):
+    if victim == WORKER and os.environ.get(MAIN) != str(os.getpid()):
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def around(function: Callable[..., Any], before: str | None, after: str | None) -> Callable[..., Any]:
+def put_around(owner: Any, name: str, before: str | None, after: str | None) -> None:
+    """Let the steps be reached before and after every call of ``owner.name``."""
+    function = getattr(owner, name)
+
     @functools.wraps(function)
     def stepping(*args: Any, **kwargs: Any) -> Any:
         if before is not None:
@@ -87,7 +96,7 @@ def around(function: Callable[..., Any], before: str | None, after: str | None) 
             reached(after)
         return outcome
 
-    return stepping
+    setattr(owner, name, stepping)
 
 
 def install_in_worker() -> None:
@@ -96,16 +105,16 @@ def install_in_worker() -> None:
 
     from worker import execution
 
-    os.environ["FAULTS_MAIN"] = str(os.getpid())
-    execution.claim_job = around(execution.claim_job, BEFORE_CLAIM, AFTER_CLAIM)
-    execution.complete_attempt = around(execution.complete_attempt, BEFORE_COMMIT, AFTER_COMMIT)
-    QoS.ack = around(QoS.ack, BEFORE_ACK, None)
+    os.environ[MAIN] = str(os.getpid())
+    put_around(execution, "claim_job", BEFORE_CLAIM, AFTER_CLAIM)
+    put_around(execution, "complete_attempt", BEFORE_COMMIT, AFTER_COMMIT)
+    put_around(QoS, "ack", BEFORE_ACK, None)
 
 
 def install_in_notifier() -> None:
     from worker.notifier import relay
     from worker.notifier.dispatcher import Dispatcher
 
-    os.environ["FAULTS_MAIN"] = str(os.getpid())
-    relay.publish_events = around(relay.publish_events, BEFORE_PUBLISH, AFTER_PUBLISH)
-    Dispatcher.dispatch = around(Dispatcher.dispatch, None, AFTER_DISPATCH)  # type: ignore[method-assign]
+    os.environ[MAIN] = str(os.getpid())
+    put_around(relay, "publish_events", BEFORE_PUBLISH, AFTER_PUBLISH)
+    put_around(Dispatcher, "dispatch", None, AFTER_DISPATCH)

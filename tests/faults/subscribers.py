@@ -131,7 +131,7 @@ class PlainSubscriber:
                 self._closing.wait(0.1)
 
     def _read(self) -> None:
-        with redis.Redis.from_url(self._url) as client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+        with redis.Redis.from_url(self._url) as client, client.pubsub() as pubsub:
             pubsub.subscribe(ALL_JOBS_CHANNEL)
             while not self._closing.is_set():
                 message = pubsub.get_message(timeout=0.1)

@@ -56,7 +56,7 @@ def test_all_clients_cut_off(make_world: MakeWorld, finish: Check) -> None:
             for number in range(1, 6):
                 world.until_finished(12 * number)
                 for kind in ("normal", "pubsub"):
-                    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")  # type: ignore[no-untyped-call]
+                    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
                 world.fault()
         finish(world, "Redis CLIENT KILL of everybody, five times")
 

@@ -34,7 +34,7 @@ def test_two_at_once(make_world: MakeWorld, finish: Check) -> None:
 @pytest.mark.long
 def test_random_faults(make_world: MakeWorld, finish: Check, seed: int) -> None:
     rng = random.Random(seed)
-    with make_world() as world:
+    with make_world(wearing_out=True) as world:
         world.submit(100)
         world.until_finished(5)
         injected = []

@@ -21,7 +21,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", STEPS, ids=steps.slug)
 def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> None:
     # The message is acknowledged by the main process, so there is no child to kill.
     victims = (WORKER, WORKER) if step == steps.BEFORE_ACK else (CHILD, WORKER, CHILD)
