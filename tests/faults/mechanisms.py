@@ -141,9 +141,11 @@ def _no_reconnecting_notifier() -> None:
     _replace("worker.notifier.service:Notifier._pause_after", give_up)
 
 
-def _no_broker_timeouts() -> None:
+def _no_timeouts() -> None:
+    from jobqueue import redis_connection
     from worker.celery_app import app
 
+    redis_connection.TIMEOUTS.clear()
     app.conf.broker_transport_options = {"visibility_timeout": 3600}
 
 
@@ -181,6 +183,16 @@ def _no_probing(patch: pytest.MonkeyPatch) -> None:
 
     for method in ("should_ping", "is_dead", "should_catch_up"):
         patch.setattr(Liveness, method, lambda _self, _now: False)
+
+
+def _no_dropping(patch: pytest.MonkeyPatch) -> None:
+    from jobqueue.replay import ReplayPosition
+
+    def accept(self: ReplayPosition, event: Any) -> bool:
+        self.cursor = max(self.cursor, event.cursor)
+        return True
+
+    patch.setattr(ReplayPosition, "accept", accept)
 
 
 def _no_key(patch: pytest.MonkeyPatch) -> None:
@@ -227,8 +239,11 @@ MECHANISMS: dict[str, Mechanism] = {
         "test_restarted or test_away or backends or without_persistence or clients_cut",
         in_notifier=_no_reconnecting_notifier,
     ),
-    "broker-timeouts": Mechanism(
-        "workers check their connection to the broker", "half_open and worker and redis", in_worker=_no_broker_timeouts
+    "timeouts": Mechanism(
+        "workers and notifiers do not wait for Redis without bound",
+        "test_redis and half_open and (worker or notifier)",
+        in_worker=_no_timeouts,
+        in_notifier=_no_timeouts,
     ),
     "catching-up": Mechanism(
         "subscribers read the log after their connection broke",
@@ -239,6 +254,11 @@ MECHANISMS: dict[str, Mechanism] = {
         "subscribers ask a silent connection for a sign of life",
         "half_open and application",
         in_this_process=_no_probing,
+    ),
+    "dropping": Mechanism(
+        "subscribers drop what they were given already",
+        "before-it-records or between-publishing",
+        in_this_process=_no_dropping,
     ),
     "key": Mechanism("a submission that is repeated finds the first one", "between_commit", in_this_process=_no_key),
 }

@@ -41,15 +41,16 @@ def _soak(options: argparse.Namespace, seed: int, folder: Path) -> int:
         # 200 at once, so that the system is never without work, and the rest beside the faults.
         world.submit(min(200, options.jobs))
         for number in range(options.faults):
-            share = (options.jobs - len(world.submitted)) // (options.faults - number)
+            share = (options.jobs - len(world.submitter.submitted)) // (options.faults - number)
             name = rng.choice(sorted(INJECTIONS))
             pause = rng.uniform(0.2, 2 * options.pause)
             with world.submitting(per_second=1_000_000, at_most=share):
                 inject(world, name, rng)
                 time.sleep(pause)
             done[name] += 1
-            _say(f"{time.monotonic() - began:7.1f} s  {name:32} {len(world.submitted)} submitted, {world.counts()}")
-        world.submit(options.jobs - len(world.submitted))
+            submitted, counts = len(world.submitter.submitted), world.observer.counts()
+            _say(f"{time.monotonic() - began:7.1f} s  {name:32} {submitted} submitted, {counts}")
+        world.submit(options.jobs - len(world.submitter.submitted))
         line = world.finish(f"soak, seed {seed}, {options.faults} faults")
     _say("\n".join([f"{count:5} {name}" for name, count in sorted(done.items())]))
     _say(table([line]))

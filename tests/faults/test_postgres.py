@@ -14,7 +14,7 @@ AWAY_SECONDS = 20
 
 @pytest.mark.parametrize("how", ["restart", "SIGKILL"])
 def test_restarted(how: str, make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(workers=1) as world:
         world.submit(250)
         with world.submitting(per_second=10):
             for number in range(1, 3):
@@ -31,13 +31,13 @@ def test_restarted(how: str, make_world: MakeWorld, finish: Check) -> None:
 @pytest.mark.long
 def test_away(make_world: MakeWorld, finish: Check) -> None:
     """Who submits is told so, tries again, and makes no job twice by it."""
-    with make_world() as world:
+    with make_world(workers=1) as world:
         world.submit(220)
         with world.submitting(per_second=10):
             world.until_finished(12)
             world.postgres.kill()
             time.sleep(AWAY_SECONDS)  # the fault itself
-            refused = world.refused
+            refused = world.submitter.refused
             world.postgres.start()
             world.fault()
             world.until_finished(100)
@@ -46,7 +46,7 @@ def test_away(make_world: MakeWorld, finish: Check) -> None:
 
 
 def test_backends_terminated(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(workers=1) as world:
         world.submit(250)
         with world.submitting(per_second=10):
             for number in range(1, 6):
@@ -61,7 +61,7 @@ def test_backends_terminated(make_world: MakeWorld, finish: Check) -> None:
 
 def test_cut_between_commit_and_answer(make_world: MakeWorld, finish: Check) -> None:
     """Nobody can know then whether a submission took place; trying again finds it."""
-    with make_world(proxies=frozenset({"application-postgres"})) as world:
+    with make_world(workers=1, proxies=frozenset({"application-postgres"})) as world:
         proxy = world.proxies["application-postgres"]
         world.submit(200)
         world.fault()
@@ -74,7 +74,7 @@ def test_cut_between_commit_and_answer(make_world: MakeWorld, finish: Check) -> 
 
 @pytest.mark.parametrize("party", ["worker", "notifier"])
 def test_half_open(party: str, make_world: MakeWorld, finish: Check) -> None:
-    with make_world(proxies=frozenset({f"{party}-postgres"})) as world:
+    with make_world(workers=1, proxies=frozenset({f"{party}-postgres"})) as world:
         world.submit(250)
         world.until_finished(12)
         world.proxies[f"{party}-postgres"].abandon()

@@ -9,7 +9,6 @@ import pytest
 from tests.faults import steps
 from tests.faults.conftest import Check, MakeWorld
 from tests.faults.steps import CHILD, WORKER, Kill
-from tests.processes import LEASE_SECONDS
 
 STEPS = [
     steps.BEFORE_CLAIM,
@@ -55,7 +54,7 @@ def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, fini
                 world.until(lambda stopped=stopped: stopped.poll() is not None, "the end of the worker")  # type: ignore[misc]
                 assert stopped.poll() == 0
         finish(world, "worker SIGTERM")
-        assert world.interrupted_attempts() == 0
+        assert world.observer.interrupted_attempts() == 0
 
 
 def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world: MakeWorld, finish: Check) -> None:
@@ -64,11 +63,13 @@ def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world:
         world.submit(8, script="work:700,work:4000")
         world.submit(210)
         stopped = world.workers[0]
-        world.until(lambda: world.executing_in(stopped) >= 2, "executions in the worker to be stopped")
+        executing = world.observer.executing_in
+        submitted = world.submitter.submitted
+        world.until(lambda: bool(executing(stopped, submitted)), "executions in the worker to be stopped")
         world.fault()
         stopped.signal(signal.SIGSTOP, tree=True)
-        held = world.held_by(stopped)
+        held = executing(stopped, submitted)
         assert held
-        world.until(lambda: world.taken_over(held), "second attempts elsewhere", within=10 * LEASE_SECONDS + 20)
+        world.until(lambda: world.observer.taken_over(held), "second attempts elsewhere")
         stopped.signal(signal.SIGCONT, tree=True)
         finish(world, "worker SIGSTOP beyond its lease, then SIGCONT")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import redis
-from sqlalchemy import Engine, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, make_url
 
-from jobqueue import JobQueueError, JobQueueManager, Settings
+from jobqueue import JobQueueManager, Settings
 from jobqueue.database import create_database_engine
 from jobqueue.embedded import EmbeddedPostgres, EmbeddedValkey
 from jobqueue.migration import migrate
@@ -25,9 +22,10 @@ from tests.conftest import add_user
 from tests.eventually import eventually
 from tests.faults import mechanisms, steps
 from tests.faults.audit import Verdict, audit
-from tests.faults.extractor import JOURNAL, executions
-from tests.faults.load import Piece, make_piece, usual_script
+from tests.faults.extractor import JOURNAL
+from tests.faults.observer import Observer
 from tests.faults.report import Line
+from tests.faults.submitter import UNBOUNDED, Submitter
 from tests.faults.subscribers import ConstantSubscriber, PlainSubscriber, ResumingSubscriber
 from tests.faults.supervisor import NOTIFIER, WORKER, Supervised, Supervisor
 from tests.image_server import ImageServer
@@ -74,13 +72,9 @@ class World:
         self.supervisor = Supervisor()
         self.workers: list[Supervised] = []
         self.notifiers: list[Supervised] = []
-        self.submitted: dict[UUID, Piece] = {}
-        self.refused = 0
         self.faults_at: list[float] = []
         self._images = ImageServer()
-        self._numbers = 0
         self._stack = ExitStack()
-        self._lock = threading.Lock()
 
     def __enter__(self) -> World:
         with ExitStack() as stack:
@@ -102,8 +96,8 @@ class World:
             server = self.postgres if name.endswith("-postgres") else self.redis
             self.proxies[name] = TcpProxy(("127.0.0.1", server.port))
             stack.enter_context(self.proxies[name].running())
-        # The observer's own way to the database never fails on purpose.
         self.engine = self._engine(stack, self.postgres.url)
+        self.observer = Observer(self.engine, self.journal)
         migrate(self.engine)
         mechanisms.switch_off_in_database(self.plan.without, self.engine)
         self.user_id = add_user(self.engine)
@@ -115,15 +109,16 @@ class World:
         self._open_application(stack)
 
     def _engine(self, stack: ExitStack, url: str) -> Engine:
-        engine = create_database_engine(url, pool_size=20)
+        engine = create_database_engine(url, pool_size=20, pool_pre_ping=True)
         stack.callback(engine.dispose)
         return engine
 
     def _open_application(self, stack: ExitStack) -> None:
         settings = self._settings("application")
         engine = self._engine(stack, settings.required_database_url)
-        self.manager = JobQueueManager(engine, settings=settings)
-        stack.callback(self.manager.close)
+        manager = JobQueueManager(engine, settings=settings)
+        stack.callback(manager.close)
+        self.submitter = Submitter(manager, self.user_id, self._images)
         self.resuming = ResumingSubscriber(engine, settings, self.user_id)
         stack.callback(self.resuming.close)
         self.constant = ConstantSubscriber(engine, settings, self.user_id)
@@ -166,64 +161,14 @@ class World:
         return self.supervisor.add(Supervised(name, command, environment, self.folder, restart_after))
 
     def submit(self, count: int, script: str | None = None) -> None:
-        """Submit so many jobs, trying again while the queue says that it is unavailable."""
-        for _ in range(count):
-            with self._lock:
-                self._numbers += 1
-                number = self._numbers
-            piece = make_piece(self._images, number, usual_script(number) if script is None else script)
-            job_id = self._submit(piece)
-            with self._lock:
-                self.submitted[job_id] = piece
+        self.submitter.submit(count, script)
 
-    def _submit(self, piece: Piece) -> UUID:
-        while True:
-            try:
-                return self.manager.submit_job(self.user_id, piece.url, piece.sha256).job.id
-            except JobQueueError as error:
-                if error.code != "QUEUE_UNAVAILABLE":
-                    raise
-                with self._lock:
-                    self.refused += 1
-                time.sleep(0.1)
-
-    @contextmanager
-    def submitting(self, per_second: float, at_most: int = 1_000_000) -> Iterator[None]:
-        """Submit beside the block, at an even pace, until it ends."""
-        ended = threading.Event()
-
-        def run() -> None:
-            for _ in range(at_most):
-                if ended.wait(1 / per_second):
-                    return
-                self.submit(1)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def counts(self) -> dict[str, int]:
-        """Jobs by status; empty while the database is away."""
-        try:
-            with self.engine.connect() as connection:
-                rows = connection.execute(
-                    text("SELECT status, count(*) AS number FROM menu_extraction_jobs GROUP BY 1")
-                )
-                return {row.status: row.number for row in rows}
-        except DBAPIError:
-            return {}
-
-    def finished(self) -> int:
-        counts = self.counts()
-        return counts.get("completed", 0) + counts.get("failed", 0)
+    def submitting(self, per_second: float, at_most: int = UNBOUNDED) -> AbstractContextManager[None]:
+        return self.submitter.submitting(per_second, at_most)
 
     def until_finished(self, number: int, within: float = 60.0) -> None:
         """Wait until at least so many jobs have ended."""
-        self.until(lambda: self.finished() >= number, f"{number} finished jobs", within)
+        self.until(lambda: self.observer.finished() >= number, f"{number} finished jobs", within)
 
     def until(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
         """Wait for the condition, looking seldom: the processes need the processor more."""
@@ -249,58 +194,26 @@ class World:
         found: list[Supervised] = []
 
         def look() -> bool:
-            found[:] = [one for one in self.notifiers if one.says_last("This notifier leads", "standing by")]
+            found[:] = [
+                one for one in self.notifiers if one.says_last("This notifier leads", "standing by", "was interrupted")
+            ]
             return len(found) == 1
 
         self.until(look, "one leading notifier")
         return found[0]
-
-    def interrupted_attempts(self) -> int:
-        """Attempts that ended because their worker was gone."""
-        with self.engine.connect() as connection:
-            lost = text("SELECT count(*) FROM menu_extraction_job_events WHERE error_code = 'WORKER_LOST'")
-            return int(connection.execute(lost).scalar_one())
-
-    def held_by(self, worker: Supervised) -> list[UUID]:
-        """The jobs in that worker's hands."""
-        pids = {str(pid) for pid in worker.tree()}
-        with self.engine.connect() as connection:
-            rows = connection.execute(text("SELECT id, worker FROM menu_extraction_jobs WHERE status = 'processing'"))
-            return [row.id for row in rows if row.worker.rpartition("/")[2] in pids]
-
-    def executing_in(self, worker: Supervised) -> int:
-        """How many of the jobs in its hands have come as far as the extractor."""
-        executed = {token.split()[0] for tokens in executions(self.journal).values() for token in tokens[-1:]}
-        held = self.held_by(worker)
-        return len(held) if {str(pid) for pid in worker.tree()} & executed else 0
-
-    def taken_over(self, jobs: Sequence[UUID]) -> bool:
-        """Whether all of them are in their second attempt."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(
-                text("SELECT attempt FROM menu_extraction_jobs WHERE id = ANY(:ids)"), {"ids": list(jobs)}
-            )
-            return all(row.attempt >= 2 for row in rows)
 
     def _wait_for_the_end(self) -> None:
         """Until all jobs have ended and the subscribers know it, or nothing has moved for long."""
         last, moved_at = None, time.monotonic()
         given_up_at = moved_at + self.plan.given_up_after
         while time.monotonic() < min(moved_at + self.plan.stuck_after, given_up_at):
-            counts = self.counts()
             seen = [len(subscriber.seen) for subscriber in (self.resuming, self.constant)]
-            ended = counts.get("completed", 0) + counts.get("failed", 0)
-            if counts and ended == sum(counts.values()) and ended >= len(self.submitted) and self._all_seen(seen):
+            if self.observer.everything_ended(len(self.submitter.submitted), min(seen)):
                 return
-            now = (sorted(counts.items()), seen)
+            now = (sorted(self.observer.counts().items()), seen)
             if now != last:
                 last, moved_at = now, time.monotonic()
             time.sleep(0.1)
-
-    def _all_seen(self, seen: Sequence[int]) -> bool:
-        with self.engine.connect() as connection:
-            events = connection.execute(text("SELECT count(*) FROM menu_extraction_job_events")).scalar_one()
-        return min(seen) >= int(events)
 
     def _wait_for_an_empty_queue(self) -> None:
         """Messages that came twice are still to be refused."""
@@ -312,11 +225,13 @@ class World:
     def finish(self, fault: str) -> Line:
         """Wait for the end, judge it, and say what the table is to show; the caller asserts on it."""
         self._wait_for_the_end()
-        if not self.counts():
+        if not self.observer.counts():
             self.postgres.start()
         self._wait_for_an_empty_queue()
         with self.engine.connect() as connection:
-            verdict = audit(connection, dict(self.submitted), self.journal, [self.resuming.seen, self.constant.seen])
+            seen = [self.resuming.seen, self.constant.seen]
+            submitted = dict(self.submitter.submitted)
+            verdict = audit(connection, submitted, self.journal, seen, self.plan.wearing_out)
         if self.constant.failure is not None:
             verdict.blame(f"subscriber B ended with {self.constant.failure!r}")
         killed = self.kills()
