@@ -22,7 +22,7 @@ JOBS = text("""
     FROM menu_extraction_jobs
 """)
 EVENTS = text("""
-    SELECT job_id, seq, status, attempt, worker, cursor, extract(epoch FROM at)::float8 AS at
+    SELECT job_id, seq, status, attempt, worker, error_code, extract(epoch FROM at)::float8 AS at
     FROM menu_extraction_job_events ORDER BY job_id, seq
 """)
 FINAL = ("completed", "failed")
@@ -65,7 +65,9 @@ def audit(
             verdict.lost += 1
             verdict.blame(f"job {job_id} was accepted and is not in the table")
             continue
-        _judge_end(verdict, jobs[job_id], piece, wearing_out)
+        # A worker that is asked to stop gives its jobs back uncharged.
+        charged = jobs[job_id].attempt - sum(e.error_code == "WORKER_STOPPED" for e in histories[job_id])
+        _judge_end(verdict, jobs[job_id], piece, charged, wearing_out)
         _judge_history(verdict, jobs[job_id], histories[job_id], executed.get(piece.number, []))
     _judge_doubled_submissions(verdict, jobs, submitted)
     verdict.finished_at = sorted(e.at for history in histories.values() for e in history if e.status in FINAL)
@@ -76,21 +78,21 @@ def audit(
     return verdict
 
 
-def _judge_end(verdict: Verdict, job: Row[Any], piece: Piece, wearing_out: bool) -> None:
+def _judge_end(verdict: Verdict, job: Row[Any], piece: Piece, charged: int, wearing_out: bool) -> None:
     if job.status == "completed":
         verdict.completed += 1
         if piece.expected_code is not None:
             verdict.blame(f"job {job.id} completed, although its script is {piece.script}")
     elif job.status == "failed" and job.error_code and job.error_message:
         verdict.failed += 1
-        worn_out = wearing_out and job.error_code == "WORKER_LOST" and job.attempt == MAX_ATTEMPTS
+        worn_out = wearing_out and job.error_code == "WORKER_LOST" and charged == MAX_ATTEMPTS
         if not worn_out and job.error_code != piece.expected_code:
             verdict.blame(f"job {job.id} ({piece.script}) failed with {job.error_code}: {job.error_message}")
     else:
         verdict.lost += 1
         verdict.blame(f"job {job.id} ({piece.script}) ended {job.status} in attempt {job.attempt}, {job.error_code}")
-    if job.attempt > MAX_ATTEMPTS:
-        verdict.blame(f"job {job.id} was attempted {job.attempt} times")
+    if charged > MAX_ATTEMPTS:
+        verdict.blame(f"job {job.id} was attempted {charged} times")
 
 
 def _judge_history(verdict: Verdict, job: Row[Any], history: Sequence[Row[Any]], executed: Sequence[str]) -> None:
@@ -108,18 +110,13 @@ def _of_attempts(job: Row[Any], history: Sequence[Row[Any]]) -> Iterator[str]:
     """Each attempt begins once and ends once, and the job finishes once."""
     if sum(event.status in FINAL for event in history) > 1:
         yield "finished more than once"
-    # An attempt that was put back uncharged (a worker that was asked to stop) gives its number back.
-    charged = 0
+    attempt = 0
     for event in history:
-        if event.status == "processing":
-            charged += 1
-            if event.attempt != charged:
-                yield f"attempt {event.attempt} began where {charged} was due"
-        elif event.attempt not in (charged, charged - 1):
-            yield f"{event.status} by attempt {event.attempt} while {charged} held the job"
-        charged = event.attempt
-    if job.attempt != charged:
-        yield f"attempt {job.attempt} in the row, {charged} in the history"
+        attempt += event.status == "processing"
+        if event.attempt != attempt:
+            yield f"{event.status} by attempt {event.attempt} where {attempt} was due"
+    if job.attempt != attempt:
+        yield f"attempt {job.attempt} in the row, {attempt} in the history"
 
 
 def _of_executions(job: Row[Any], history: Sequence[Row[Any]], executed: Sequence[str]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def _outcome(report: pytest.TestReport) -> dict[str, Any]:
     crash = getattr(report.longrepr, "reprcrash", None)
     said = "" if crash is None else crash.message.splitlines()[0]
     return {
-        "test": report.nodeid.rpartition("/")[2],
+        "test": report.nodeid.removeprefix("tests/faults/"),
         "outcome": report.outcome,
         "line": lines[0] if lines else None,
         "why": problems[0] if problems else said,

@@ -58,7 +58,7 @@ def _find(place: str) -> tuple[Any, str]:
 
 
 def _no_reaping() -> None:
-    _replace("worker.notifier.sweeper:reap_expired_leases", lambda _connection, _batch: [])
+    _replace("worker.notifier.sweeper:reap_expired_leases", lambda *_details: [])
 
 
 def _no_resending() -> None:

@@ -11,10 +11,10 @@ from tests.faults.conftest import Check, MakeWorld
 from tests.faults.steps import WORKER, Kill
 from tests.faults.world import World
 
-# The five seconds, and one for a machine that does much else.
-TAKEN_OVER_WITHIN_SECONDS = 6.0
+# Five seconds are promised; the machine may have much else to do.
+TAKEN_OVER_WITHIN_SECONDS = 8.0
 # Longer than that: it is the other notifier that must save the day.
-RESTART_AFTER_SECONDS = 10.0
+RESTART_AFTER_SECONDS = 20.0
 
 
 def saw_everything_live(world: World) -> None:

@@ -38,6 +38,8 @@ STUCK_AFTER_SECONDS = 40.0
 # With a mechanism switched off jobs may go round for ever.
 GIVEN_UP_AFTER_SECONDS = 150.0
 SETTLED_WITHIN_SECONDS = 20.0
+# For what comes in a moment on a machine with nothing else to do.
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,11 @@ class World:
     def submitting(self, per_second: float, at_most: int = UNBOUNDED) -> AbstractContextManager[None]:
         return self.submitter.submitting(per_second, at_most)
 
-    def until_finished(self, number: int, within: float = 60.0) -> None:
+    def until_finished(self, number: int, within: float = PATIENCE_SECONDS) -> None:
         """Wait until at least so many jobs have ended."""
         self.until(lambda: self.observer.finished() >= number, f"{number} finished jobs", within)
 
-    def until(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
+    def until(self, condition: Callable[[], bool], what: str, within: float = PATIENCE_SECONDS) -> None:
         """Wait for the condition, looking seldom: the processes need the processor more."""
 
         def look() -> bool:
