@@ -22,8 +22,7 @@ JOBS = text("""
     FROM menu_extraction_jobs
 """)
 EVENTS = text("""
-    SELECT job_id, seq, status, attempt, worker, error_code, extract(epoch FROM at)::float8 AS at
-    FROM menu_extraction_job_events ORDER BY job_id, seq
+    SELECT job_id, seq, status, attempt, worker, error_code FROM menu_extraction_job_events ORDER BY job_id, seq
 """)
 FINAL = ("completed", "failed")
 
@@ -40,7 +39,6 @@ class Verdict:
     events: int = 0
     seen: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    finished_at: list[float] = field(default_factory=list)
 
     def blame(self, problem: str) -> None:
         self.problems.append(problem)
@@ -70,7 +68,6 @@ def audit(
         _judge_end(verdict, jobs[job_id], piece, charged, wearing_out)
         _judge_history(verdict, jobs[job_id], histories[job_id], executed.get(piece.number, []))
     _judge_doubled_submissions(verdict, jobs, submitted)
-    verdict.finished_at = sorted(e.at for history in histories.values() for e in history if e.status in FINAL)
     expected = {(e.job_id, e.seq) for history in histories.values() for e in history}
     verdict.events = len(expected)
     for name, seen in zip("ABCDEF", subscribers, strict=False):

@@ -37,10 +37,11 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
 
 def test_the_leader_killed_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
     with make_world(workers=1, restart_notifier_after=RESTART_AFTER_SECONDS) as world:
-        world.submit(400)
+        world.submit(250)
         world.until_finished(15)
-        world.fault()
         world.leader().kill()
+        world.fault()
+        world.submit(20)
         line = finish(world, "notifier SIGKILL")
         saw_everything_live(world)
         assert line.pause < TAKEN_OVER_WITHIN_SECONDS
@@ -63,14 +64,14 @@ def test_both_killed(make_world: MakeWorld, finish: Check) -> None:
 def test_the_leader_stopped_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
     """It goes on in the middle of a round when the other has led for long, and does no harm."""
     with make_world(workers=1) as world:
-        world.submit(400)
+        world.submit(250)
         world.until_finished(15)
         stopped = world.leader()
         stopped.signal(signal.SIGSTOP)
         world.fault()
-        with world.submitting(per_second=10):
-            world.until_finished(300)
-            stopped.signal(signal.SIGCONT)
-            world.until_finished(350)
+        world.submit(20)
+        world.until(world.everything_heard, "the end of all jobs while the notifier is stopped")
+        stopped.signal(signal.SIGCONT)
+        world.submit(20)
         line = finish(world, "notifier SIGSTOP, then SIGCONT")
         assert line.pause < TAKEN_OVER_WITHIN_SECONDS

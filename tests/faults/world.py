@@ -209,10 +209,9 @@ class World:
         last, moved_at = None, time.monotonic()
         given_up_at = moved_at + self.plan.given_up_after
         while time.monotonic() < min(moved_at + self.plan.stuck_after, given_up_at):
-            seen = [len(subscriber.seen) for subscriber in (self.resuming, self.constant)]
-            if self.observer.everything_ended(len(self.submitter.submitted), min(seen)):
+            if self.everything_heard():
                 return
-            now = (sorted(self.observer.counts().items()), seen)
+            now = (sorted(self.observer.counts().items()), len(self.resuming.seen), len(self.constant.seen))
             if now != last:
                 last, moved_at = now, time.monotonic()
             time.sleep(0.1)
@@ -239,12 +238,18 @@ class World:
         killed = self.kills()
         if len(killed) != len(self.plan.kills):
             verdict.blame(f"{len(killed)} of {len(self.plan.kills)} kills took place")
-        return _line(fault, verdict, sorted([*self.faults_at, *killed]))
+        heard_at = [one.at for one in self.constant.seen]
+        return _line(fault, verdict, heard_at, sorted([*self.faults_at, *killed]))
+
+    def everything_heard(self) -> bool:
+        """Whether all jobs submitted so far have ended and both subscribers know it."""
+        heard = min(len(subscriber.seen) for subscriber in (self.resuming, self.constant))
+        return self.observer.everything_ended(len(self.submitter.submitted), heard)
 
 
-def _line(fault: str, verdict: Verdict, faults_at: Sequence[float]) -> Line:
+def _line(fault: str, verdict: Verdict, heard_at: Sequence[float], faults_at: Sequence[float]) -> Line:
     last = faults_at[-1] if faults_at else time.time()
-    after = [at for at in verdict.finished_at if at > last]
+    after = [at for at in heard_at if at > last]
     pause = max((later - earlier for earlier, later in zip([last, *after], after, strict=False)), default=0.0)
     return Line(
         fault=fault,
