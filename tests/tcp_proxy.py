@@ -108,7 +108,7 @@ class TcpProxy:
             self.on_connection()
         try:
             server = socket.create_connection(self._target)
-        except OSError:
+        except OSError:  # the server itself is away
             client.close()
             return
         for end, other in ((client, server), (server, client)):
