@@ -24,7 +24,7 @@ class Observer:
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(text("SELECT status, count(*) FROM menu_extraction_jobs GROUP BY 1"))
-                return {status: int(number) for status, number in rows.tuples()}
+                return {row[0]: int(row[1]) for row in rows}
         except DBAPIError:
             return {}
 
