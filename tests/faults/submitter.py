@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
-from jobqueue import JobQueueError, JobQueueManager
+from jobqueue import JobQueueError, JobQueueManager, QueueUnavailableError
 from tests.faults.load import Piece, make_piece, usual_script
 from tests.image_server import ImageServer
 
 UNBOUNDED = 1_000_000
+PAGE = 50
 
 
 class Submitter:
@@ -30,28 +31,39 @@ class Submitter:
         self._failed = threading.Event()
 
     def submit(self, count: int, script: str | None = None) -> None:
-        for _ in range(count):
+        """One with ``submit_job``, several with ``submit_jobs``, a page at a time."""
+        while count > 0:
+            pieces = [self._next_piece(script) for _ in range(min(count, PAGE))]
+            jobs = self._patiently(pieces)
             with self._lock:
-                self._numbers += 1
-                number = self._numbers
-            piece = make_piece(self._images, number, usual_script(number) if script is None else script)
-            job_id = self._submit(piece)
-            if job_id is None:
-                return
-            with self._lock:
-                self.submitted[job_id] = piece
+                self.submitted.update(zip(jobs, pieces, strict=False))
+            count -= len(pieces)
 
-    def _submit(self, piece: Piece) -> UUID | None:
+    def _next_piece(self, script: str | None) -> Piece:
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+        return make_piece(self._images, number, usual_script(number) if script is None else script)
+
+    def _patiently(self, pieces: Sequence[Piece]) -> list[UUID]:
         while not self._failed.is_set():
             try:
-                return self._manager.submit_job(self._user_id, piece.url, piece.sha256).job.id
-            except JobQueueError as error:
-                if error.code != "QUEUE_UNAVAILABLE":
-                    raise
+                return self._submit(pieces)
+            except QueueUnavailableError:
                 with self._lock:
                     self.refused += 1
                 time.sleep(0.1)
-        return None
+        return []
+
+    def _submit(self, pieces: Sequence[Piece]) -> list[UUID]:
+        if len(pieces) == 1:
+            return [self._manager.submit_job(self._user_id, pieces[0].url, pieces[0].sha256).job.id]
+        wanted = [{"image_url": piece.url, "image_hash": piece.sha256} for piece in pieces]
+        outcomes = self._manager.submit_jobs(self._user_id, wanted)
+        for outcome in outcomes:
+            if isinstance(outcome, JobQueueError):
+                raise outcome
+        return [outcome.job.id for outcome in outcomes if not isinstance(outcome, JobQueueError)]
 
     @contextmanager
     def submitting(self, per_second: float, at_most: int = UNBOUNDED) -> Iterator[None]:

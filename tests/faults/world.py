@@ -98,7 +98,7 @@ class World:
             server = self.postgres if name.endswith("-postgres") else self.redis
             self.proxies[name] = TcpProxy(("127.0.0.1", server.port))
             stack.enter_context(self.proxies[name].running())
-        self.engine = self._engine(stack, self.postgres.url)
+        self.engine = self._engine(stack, self.postgres.url, pool_pre_ping=True)
         self.observer = Observer(self.engine, self.journal)
         migrate(self.engine)
         mechanisms.switch_off_in_database(self.plan.without, self.engine)
@@ -110,8 +110,8 @@ class World:
             self.workers.append(self._supervised(f"worker{number}", WORKER, self.plan.restart_worker_after))
         self._open_application(stack)
 
-    def _engine(self, stack: ExitStack, url: str) -> Engine:
-        engine = create_database_engine(url, pool_size=20, pool_pre_ping=True)
+    def _engine(self, stack: ExitStack, url: str, **options: Any) -> Engine:
+        engine = create_database_engine(url, pool_size=20, **options)
         stack.callback(engine.dispose)
         return engine
 
