@@ -210,7 +210,7 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "resending": Mechanism(
         "the messages of overdue jobs are sent again",
-        "before-the-claim or without_persistence or flushed or away_while_submitting",
+        "before-the-claim or without_persistence or flushed or away_while_submitting or two_at_once",
         in_notifier=_no_resending,
     ),
     "renewing": Mechanism("workers renew their leases while they work", "kindly or backends", in_worker=_no_renewing),

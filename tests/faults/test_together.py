@@ -14,13 +14,15 @@ SECONDS = 60
 
 
 def test_two_at_once(make_world: MakeWorld, finish: Check) -> None:
-    """Redis loses everything while a worker dies, then Postgres restarts while the leader dies."""
+    """A worker dies in the middle of jobs and Redis loses everything; then Postgres restarts and the leader dies."""
     with make_world() as world:
         world.submit(250)
         with world.submitting(per_second=10):
             world.until_finished(15)
+            worker, submitted = world.workers[0], world.submitter.submitted
+            world.until(lambda: bool(world.observer.executing_in(worker, submitted)), "jobs in the worker's hands")
+            worker.kill()
             world.redis.kill()
-            world.workers[0].kill()
             world.redis.start()
             world.fault()
             world.until_finished(60)
