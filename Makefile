@@ -11,10 +11,12 @@ UV ?= uv
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
 PYTEST_WORKERS ?= 2
+# The fault tests mostly wait: three of them keep two cores busy.
+FAULT_WORKERS ?= 3
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: .venv/installed ## Make .venv with everything in it; again only when pyproject.toml or the lock file changed
@@ -59,6 +61,18 @@ up: .venv/installed ## Keep the whole stack running for development; Ctrl-C stop
 .PHONY: test
 test: .venv/installed ## Run the whole test suite
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+
+.PHONY: test-faults
+test-faults: .venv/installed ## Kill, restart, flush and cut off everything, and show that nothing is lost
+	$(BIN)/python -m pytest -q -n $(FAULT_WORKERS) --maxschedchunk=1 tests/faults
+
+.PHONY: soak
+soak: .venv/installed ## Random faults for some minutes; OPTIONS="--jobs 4000 --faults 100 --seed 1"
+	$(BIN)/python -m tests.faults.soak $(OPTIONS)
+
+.PHONY: ablation
+ablation: .venv/installed ## The fault tests without one protecting mechanism at a time, which must fail
+	$(BIN)/python -m tests.faults.ablation $(OPTIONS)
 
 .PHONY: check
 check: .venv/installed ## Lint, formatting, types, import directions, and whether the lock files are current

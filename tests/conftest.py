@@ -23,6 +23,8 @@ from tests.image_server import ImageServer
 from tests.processes import Processes
 
 pytest_plugins = ["tests.servers"]
+# They take minutes, and everything down with them: make test-faults names them.
+collect_ignore = ["faults"]
 
 # The first half of Valkey's logical databases belongs to tests, the second to the processes that live longer than one.
 PROCESS_DATABASES_FROM = 32

@@ -20,6 +20,9 @@ class TcpProxy:
         self._selector = selectors.DefaultSelector()
         self._peers: dict[socket.socket, socket.socket] = {}
         self._stranded: list[socket.socket] = []
+        self._unanswered: bytes | None = None
+        self._awaited: socket.socket | None = None
+        self.swallowed = 0
         self._lock = threading.RLock()
         self._refusing = False
         self._frozen = False
@@ -66,6 +69,11 @@ class TcpProxy:
                 self._selector.unregister(end)
             self._stranded += self._peers
             self._peers.clear()
+
+    def swallow_next_answer_to(self, request: bytes) -> None:
+        """Carry the next piece that contains ``request``, and close the connection when its answer comes."""
+        with self._lock:
+            self._unanswered = request
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -116,7 +124,12 @@ class TcpProxy:
     def _carry(self, end: socket.socket) -> None:
         try:
             data = end.recv(65_536)
+            if data and end is self._awaited:
+                self._awaited, data = None, b""
+                self.swallowed += 1
             if data and not (self.cut_at and self.cut_at in data):
+                if self._unanswered is not None and self._unanswered in data:
+                    self._unanswered, self._awaited = None, self._peers[end]
                 self._peers[end].sendall(data)
                 return
         except OSError:

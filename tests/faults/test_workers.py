@@ -1,0 +1,75 @@
+"""Workers that die at every step of a job, stop, and come back too late."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults import steps
+from tests.faults.conftest import Check, MakeWorld
+from tests.faults.steps import CHILD, WORKER, Kill
+
+STEPS = [
+    steps.BEFORE_CLAIM,
+    steps.AFTER_CLAIM,
+    steps.MID_EXTRACTION,
+    steps.BEFORE_COMMIT,
+    steps.AFTER_COMMIT,
+    steps.BEFORE_ACK,
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=steps.slug)
+def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> None:
+    # The message is acknowledged by the main process, so there is no child to kill.
+    victims = (WORKER, WORKER) if step == steps.BEFORE_ACK else (CHILD, WORKER, CHILD)
+    kills = tuple(Kill(step, at, victim) for at, victim in zip((10, 40, 70), victims, strict=False))
+    with make_world(kills=kills) as world:
+        world.submit(210)
+        with world.submitting(per_second=20):
+            world.until(lambda: len(world.kills()) == len(kills), "the kills")
+        finish(world, f"worker SIGKILL {step}")
+
+
+def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finish: Check) -> None:
+    with make_world() as world:
+        world.submit(100)
+        world.fault()
+        world.submit(3, script="kill")
+        world.submit(100)
+        line = finish(world, "pictures that kill their worker every time")
+        assert line.failed >= 3
+
+
+def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, finish: Check) -> None:
+    with make_world() as world:
+        world.submit(250)
+        with world.submitting(per_second=20):
+            for number, worker in enumerate(world.workers):
+                world.until_finished(15 * (number + 1))
+                stopped = worker.process
+                world.fault()
+                worker.signal(signal.SIGTERM)
+                world.until(lambda stopped=stopped: stopped.poll() is not None, "the end of the worker")  # type: ignore[misc]
+                assert stopped.poll() == 0
+        finish(world, "worker SIGTERM")
+        assert world.observer.interrupted_attempts() == 0
+
+
+def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world: MakeWorld, finish: Check) -> None:
+    """The late results come while the second attempt is at work, where only the fence tells them apart."""
+    with make_world() as world:
+        world.submit(8, script="work:700,work:4000")
+        world.submit(210)
+        stopped = world.workers[0]
+        executing = world.observer.executing_in
+        submitted = world.submitter.submitted
+        world.until(lambda: bool(executing(stopped, submitted)), "executions in the worker to be stopped")
+        world.fault()
+        stopped.signal(signal.SIGSTOP, tree=True)
+        held = executing(stopped, submitted)
+        assert held
+        world.until(lambda: world.observer.taken_over(held), "second attempts elsewhere")
+        stopped.signal(signal.SIGCONT, tree=True)
+        finish(world, "worker SIGSTOP beyond its lease, then SIGCONT")
