@@ -31,6 +31,10 @@ def stop_worker_kindly(world: World, rng: random.Random) -> None:
     rng.choice(world.workers).signal(signal.SIGTERM)
 
 
+def stop_worker_soon(world: World, rng: random.Random) -> None:
+    rng.choice(world.workers).signal(signal.SIGQUIT)
+
+
 def suspend_worker(world: World, rng: random.Random) -> None:
     worker = rng.choice(world.workers)
     worker.signal(signal.SIGSTOP, tree=True)
@@ -90,6 +94,7 @@ INJECTIONS: dict[str, Injection] = {
     "worker SIGKILL": kill_worker,
     "worker's child SIGKILL": kill_child,
     "worker SIGTERM": stop_worker_kindly,
+    "worker SIGQUIT": stop_worker_soon,
     "worker SIGSTOP for a while": suspend_worker,
     "notifier SIGKILL": kill_notifier,
     "both notifiers SIGKILL": kill_both_notifiers,

@@ -10,7 +10,7 @@ import functools
 import importlib
 import os
 import signal
-import time
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def _find(place: str) -> tuple[Any, str]:
 
 
 def _no_reaping() -> None:
-    _replace("worker.notifier.sweeper:reap_expired_leases", lambda *_details: [])
+    _replace("worker.notifier.sweeper:Sweeper._reap", lambda _self: None)
 
 
 def _no_resending() -> None:
@@ -121,24 +121,49 @@ def _no_republishing() -> None:
     """A new leader takes everything that has a cursor for published: as if that were recorded before publishing."""
     from jobqueue.store.event_log import current_cursor
 
-    _replace("worker.notifier.relay:published_cursor", current_cursor)
+    def resume_from_the_end(self: Any) -> None:
+        self.look_after_redis()
+        self._published = self._database.statement(current_cursor)
+
+    _replace("worker.notifier.relay:Relay.resume", resume_from_the_end)
 
 
 def _no_takeover() -> None:
-    def stand_by_for_ever(self: Any, wake_up: Any) -> None:
-        if not wake_up.try_lead():
-            while not self._stopping:
-                time.sleep(0.1)
+    """Whoever finds another one leading stands by for ever."""
+    from jobqueue.store.leadership import take_lead
 
-    _replace("worker.notifier.service:Notifier._stand_by", stand_by_for_ever)
+    refused: list[bool] = []
+
+    def take_only_at_once(*details: Any, **more: Any) -> Any:
+        lead = None if refused else take_lead(*details, **more)
+        if lead is None:
+            refused.append(True)
+        return lead
+
+    _replace("worker.notifier.service:take_lead", take_only_at_once)
+
+
+def _no_deadline_in_notifier() -> None:
+    _replace("worker.notifier.service:limit_waits", lambda: None)
+
+
+def _no_deadline_in_worker() -> None:
+    """Nor the time limit, which kills a child that hangs, in the end."""
+    from worker.celery_app import app
+
+    _replace("worker.resources:limit_waits", lambda: None)
+    app.conf.task_time_limit = app.conf.task_soft_time_limit = None
+
+
+def _no_putting_back() -> None:
+    _replace("worker.consumer:_put_back", lambda _workers: None)
 
 
 def _no_reconnecting_notifier() -> None:
-    def give_up(self: Any, _error: Exception) -> None:
-        while not self._stopping:
-            time.sleep(0.1)
+    def give_up(_self: Any, _error: Exception) -> None:
+        signal.pause()
 
-    _replace("worker.notifier.service:Notifier._pause_after", give_up)
+    _replace("worker.notifier.outage_log:OutageLog.failed", give_up)
 
 
 def _no_timeouts() -> None:
@@ -146,53 +171,58 @@ def _no_timeouts() -> None:
     from worker.celery_app import app
 
     redis_connection.TIMEOUTS.clear()
+    if "worker.notifier.service" in sys.modules:
+        sys.modules["worker.notifier.service"].REDIS_TIMEOUTS.clear()
     app.conf.broker_transport_options = {"visibility_timeout": 3600}
 
 
 def _no_catching_up(patch: pytest.MonkeyPatch) -> None:
-    """Subscriptions read the log when they begin, and not again after their connection broke."""
-    from jobqueue.async_listener import AsyncEventStream
-    from jobqueue.event_stream import EventStream
+    """Subscriptions read the log when they begin; afterwards they believe messages alone."""
+    from jobqueue.events import JobEvent
+    from jobqueue.replay import Feed, Liveness
 
-    read, read_async = EventStream._catch_up, AsyncEventStream._catch_up
+    lost, received = Feed.lost, Feed.received
 
-    def only_once(self: Any, wait: float) -> None:
-        if _begins(self):
-            read(self, wait)
+    def take(self: Any, payload: bytes) -> None:
+        self._accept(JobEvent.from_json(payload))
 
-    async def only_once_async(self: Any) -> None:
-        if _begins(self):
-            await read_async(self)
+    def lost_and_forgotten(self: Any, reason: str, now: float) -> None:
+        lost(self, reason, now)
+        self._must_read, self.was_lost = False, True
 
-    patch.setattr(EventStream, "_catch_up", only_once)
-    patch.setattr(AsyncEventStream, "_catch_up", only_once_async)
+    def received_and_forgotten(self: Any, message: Any, now: float) -> bool:
+        to_ping = received(self, message, now)
+        if getattr(self, "was_lost", False):
+            self._must_read = False
+        return to_ping
 
-
-def _begins(stream: Any) -> bool:
-    # A subscription reads twice as it begins: at once, and when the server has confirmed it.
-    stream.reads = getattr(stream, "reads", 0) + 1
-    if stream.reads > 2:
-        stream._must_catch_up = False
-        stream._liveness.caught_up_at = time.monotonic()
-    return bool(stream.reads <= 2)
+    patch.setattr(Feed, "_take", take)
+    patch.setattr(Feed, "lost", lost_and_forgotten)
+    patch.setattr(Feed, "received", received_and_forgotten)
+    patch.setattr(Liveness, "should_catch_up", lambda _self, _now: False)
 
 
 def _no_probing(patch: pytest.MonkeyPatch) -> None:
     """Subscriptions trust a connection that says nothing, and never look into the log on their own."""
     from jobqueue.replay import Liveness
 
-    for method in ("should_ping", "is_dead", "should_catch_up"):
+    for method in ("silent", "should_catch_up"):
         patch.setattr(Liveness, method, lambda _self, _now: False)
 
 
 def _no_dropping(patch: pytest.MonkeyPatch) -> None:
-    from jobqueue.replay import ReplayPosition
+    from jobqueue.events import JobEvent
+    from jobqueue.replay import Feed
 
-    def accept(self: ReplayPosition, event: Any) -> bool:
-        self.cursor = max(self.cursor, event.cursor)
-        return True
+    def accept(self: Any, event: Any) -> None:
+        self._position = max(self._position, event.cursor)
+        self.ready.append(event)
 
-    patch.setattr(ReplayPosition, "accept", accept)
+    def take(self: Any, payload: bytes) -> None:
+        self._accept(JobEvent.from_json(payload))
+
+    patch.setattr(Feed, "_accept", accept)
+    patch.setattr(Feed, "_take", take)
 
 
 def _no_key(patch: pytest.MonkeyPatch) -> None:
@@ -213,7 +243,7 @@ MECHANISMS: dict[str, Mechanism] = {
         "before-the-claim or without_persistence or flushed or away_while_submitting or two_at_once",
         in_notifier=_no_resending,
     ),
-    "renewing": Mechanism("workers renew their leases while they work", "kindly or backends", in_worker=_no_renewing),
+    "renewing": Mechanism("workers renew their leases while they work", "backends", in_worker=_no_renewing),
     "fencing": Mechanism("writes carry the number of their attempt", "late_results", in_worker=_no_fence),
     "status": Mechanism(
         "only a queued job can be claimed, and what is finished stays so",
@@ -227,7 +257,10 @@ MECHANISMS: dict[str, Mechanism] = {
         in_worker=_no_cap,
         in_notifier=_no_cap,
     ),
-    "warm-stop": Mechanism("a worker that is asked to stop ends its work", "asked_to_stop", in_worker=_cold_stop),
+    "warm-stop": Mechanism("a worker that is asked to stop ends its work", "finishes_what", in_worker=_cold_stop),
+    "putting-back": Mechanism(
+        "a worker that must stop soon puts its jobs back", "puts_back", in_worker=_no_putting_back
+    ),
     "republishing": Mechanism(
         "a new leader publishes again what the last one may not have",
         "before-publishing or both_killed",
@@ -244,6 +277,12 @@ MECHANISMS: dict[str, Mechanism] = {
         "test_redis and half_open and (worker or notifier)",
         in_worker=_no_timeouts,
         in_notifier=_no_timeouts,
+    ),
+    "deadline": Mechanism(
+        "nobody waits for Postgres without bound",
+        "test_postgres and half_open",
+        in_worker=_no_deadline_in_worker,
+        in_notifier=_no_deadline_in_notifier,
     ),
     "catching-up": Mechanism(
         "subscribers read the log after their connection broke",

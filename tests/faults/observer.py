@@ -42,11 +42,17 @@ class Observer:
         with self._engine.connect() as connection:
             return int(connection.execute(text("SELECT count(*) FROM menu_extraction_job_events")).scalar_one())
 
-    def interrupted_attempts(self) -> int:
-        """Attempts that ended because their worker was gone."""
+    def leader_pid(self) -> int | None:
+        """The process of the notifier that leads."""
         with self._engine.connect() as connection:
-            lost = text("SELECT count(*) FROM menu_extraction_job_events WHERE error_code = 'WORKER_LOST'")
-            return int(connection.execute(lost).scalar_one())
+            leader = connection.execute(text("SELECT leader FROM menu_extraction_relay")).scalar_one()
+            return None if leader is None else int(leader.split(":")[1])
+
+    def attempts_ended(self, code: str) -> int:
+        """How many attempts ended so: ``WORKER_LOST``, ``WORKER_STOPPED``."""
+        with self._engine.connect() as connection:
+            ended = text("SELECT count(*) FROM menu_extraction_job_events WHERE error_code = :code")
+            return int(connection.execute(ended, {"code": code}).scalar_one())
 
     def held_by(self, worker: Supervised) -> list[UUID]:
         """The jobs in that worker's hands."""

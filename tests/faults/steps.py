@@ -83,12 +83,14 @@ def _die(victim: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def put_around(owner: Any, name: str, before: str | None, after: str | None) -> None:
-    """Let the steps be reached before and after every call of ``owner.name``."""
+def put_around(owner: Any, name: str, before: str | None, after: str | None, *, with_something: bool = False) -> None:
+    """Let the steps be reached around calls of ``owner.name``: all, or those whose last argument has items."""
     function = getattr(owner, name)
 
     @functools.wraps(function)
     def stepping(*args: Any, **kwargs: Any) -> Any:
+        if with_something and not args[-1]:
+            return function(*args, **kwargs)
         if before is not None:
             reached(before)
         outcome = function(*args, **kwargs)
@@ -112,9 +114,9 @@ def install_in_worker() -> None:
 
 
 def install_in_notifier() -> None:
-    from worker.notifier import relay
     from worker.notifier.dispatcher import Dispatcher
+    from worker.notifier.publisher import Publisher
 
     os.environ[MAIN] = str(os.getpid())
-    put_around(relay, "publish_events", BEFORE_PUBLISH, AFTER_PUBLISH)
-    put_around(Dispatcher, "dispatch", None, AFTER_DISPATCH)
+    put_around(Publisher, "publish", BEFORE_PUBLISH, AFTER_PUBLISH, with_something=True)
+    put_around(Dispatcher, "dispatch", None, AFTER_DISPATCH, with_something=True)

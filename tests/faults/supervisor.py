@@ -47,16 +47,6 @@ class Supervised:
         )
         return ManagedProcess(command, log_path=log, env=self._environment, cwd=REPOSITORY)
 
-    @property
-    def log(self) -> str:
-        """What the present life has printed."""
-        return self.process.log_path.read_text(errors="replace")
-
-    def says_last(self, wanted: str, *others: str) -> bool:
-        """Whether of these texts the log of the present life had ``wanted`` last; not while it is dead."""
-        log = self.log
-        return self.process.poll() is None and log.rfind(wanted) > max(log.rfind(other) for other in others)
-
     def look(self) -> None:
         with self._lock:
             if self.process.poll() is None:

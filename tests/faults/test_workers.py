@@ -10,6 +10,7 @@ from tests.faults import steps
 from tests.faults.conftest import Check, MakeWorld
 from tests.faults.steps import CHILD, WORKER, Kill
 
+LONG = "work:3000,work:30"
 STEPS = [
     steps.BEFORE_CLAIM,
     steps.AFTER_CLAIM,
@@ -54,7 +55,27 @@ def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, fini
                 world.until(lambda stopped=stopped: stopped.poll() is not None, "the end of the worker")  # type: ignore[misc]
                 assert stopped.poll() == 0
         finish(world, "worker SIGTERM")
-        assert world.observer.interrupted_attempts() == 0
+        assert world.observer.attempts_ended("WORKER_LOST") == 0
+
+
+def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld, finish: Check) -> None:
+    with make_world() as world:
+        world.submit(8, script=LONG)
+        world.submit(210)
+        worker, submitted = world.workers[0], world.submitter.submitted
+        with world.submitting(per_second=20):
+
+            def has_a_long_one() -> bool:
+                return any(submitted[job].script == LONG for job in world.observer.executing_in(worker, submitted))
+
+            world.until(has_a_long_one, "a long extraction in the worker to be stopped")
+            stopped = worker.process
+            worker.signal(signal.SIGQUIT)
+            world.fault()
+            world.until(lambda: stopped.poll() is not None, "the end of the worker")
+        finish(world, "worker SIGQUIT")
+        assert world.observer.attempts_ended("WORKER_STOPPED") > 0
+        assert world.observer.attempts_ended("WORKER_LOST") == 0
 
 
 def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world: MakeWorld, finish: Check) -> None:

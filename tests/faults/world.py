@@ -153,8 +153,8 @@ class World:
             "JOBQUEUE_PRIVATE_IMAGE_HOSTS": "127.0.0.1",
             "JOBQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
             "JOBQUEUE_RETRY_BACKOFF": "0.05",
-            # The shortest there is: it is what ends a child that hangs.
             "JOBQUEUE_TIME_LIMIT": "5",
+            "JOBQUEUE_SOFT_SHUTDOWN_SECONDS": "1",
             JOURNAL: str(self.journal),
             **steps.environment(self.plan.kills, self.kills_folder),
             mechanisms.WITHOUT: self.plan.without or "",
@@ -192,17 +192,13 @@ class World:
         return steps.happened(self.kills_folder)
 
     def leader(self) -> Supervised:
-        """The notifier that works now, as the logs tell."""
-        found: list[Supervised] = []
+        """The notifier that works now."""
 
-        def look() -> bool:
-            found[:] = [
-                one for one in self.notifiers if one.says_last("This notifier leads", "standing by", "was interrupted")
-            ]
-            return len(found) == 1
+        def look() -> list[Supervised]:
+            pid = self.observer.leader_pid()
+            return [one for one in self.notifiers if one.process.pid == pid]
 
-        self.until(look, "one leading notifier")
-        return found[0]
+        return eventually(look, within=PATIENCE_SECONDS, what="a leading notifier")[0]
 
     def _wait_for_the_end(self) -> None:
         """Until all jobs have ended and the subscribers know it, or nothing has moved for long."""
