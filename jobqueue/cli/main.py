@@ -10,6 +10,7 @@ import click
 from jobqueue.cli.api import api
 from jobqueue.cli.cancel import cancel
 from jobqueue.cli.demo import demo
+from jobqueue.cli.explain import explain
 from jobqueue.cli.history import history
 from jobqueue.cli.list_jobs import list_jobs
 from jobqueue.cli.migrate import migrate
@@ -59,5 +60,6 @@ for command in (
     quota,
     history,
     stats,
+    explain,
 ):
     main.add_command(command)

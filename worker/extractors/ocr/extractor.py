@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from jobqueue.extraction import ExtractionOutcome, ImageInput, PermanentExtractionError, ProgressReport
-from worker.extractors.ocr.engine import read_lines, read_places
-from worker.extractors.ocr.layout import understand
-from worker.extractors.ocr.leaders import erase_leaders
-from worker.extractors.ocr.picture import decode_picture
+from worker.extractors.ocr.engine import read_places
+from worker.extractors.ocr.layout import Layout, understand
+from worker.extractors.ocr.reading import Reading, read_picture
 from worker.extractors.ocr.result import build_result
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What every stage made of a picture. ``refusal`` says why there is no menu in ``result``, if there is none."""
+
+    reading: Reading
+    layout: Layout
+    result: dict[str, Any]
+    confidence: float
+    refusal: PermanentExtractionError | None
+
+
+def look(data: bytes, schema_version: str, report: ProgressReport) -> Seen:
+    """Go through all stages.
+
+    Raises ``PermanentExtractionError`` with code ``IMAGE_REJECTED`` when the picture cannot be decoded.
+    """
+    reading = read_picture(data, report)
+    report("structuring", 0.0)
+    layout = understand(reading.lines, lambda places: read_places(reading.without_leaders, places))
+    result, confidence = build_result(layout.menu, layout.linked, schema_version)
+    report("structuring", 1.0)
+    return Seen(reading, layout, result, confidence, _refusal(reading, result))
 
 
 class OcrExtractor:
@@ -28,22 +54,17 @@ class OcrExtractor:
         Raises ``PermanentExtractionError`` with code ``IMAGE_REJECTED`` when the picture cannot be decoded and
         ``NO_MENU_FOUND`` when it shows no dish with a price.
         """
-        report("reading", 0.0)
-        picture = decode_picture(image.data)
-        report("reading", 0.5)
-        picture = erase_leaders(picture)
-        report("reading", 1.0)
-        report("recognising", 0.0)
-        lines = read_lines(picture, lambda fraction: report("recognising", fraction))
-        report("recognising", 1.0)
-        report("structuring", 0.0)
-        layout = understand(lines, lambda places: read_places(picture, places))
-        result, confidence = build_result(layout.menu, layout.linked, schema_version)
-        report("structuring", 1.0)
-        if not result["menu"]["categories"]:
-            found = "no text could be read in it" if not lines else "no dish with a price was found in its text"
-            raise PermanentExtractionError(
-                f"This picture does not seem to show a menu: {found}. Send a sharp, upright picture of the menu.",
-                code="NO_MENU_FOUND",
-            )
-        return ExtractionOutcome(result=result, confidence=confidence)
+        seen = look(image.data, schema_version, report)
+        if seen.refusal is not None:
+            raise seen.refusal
+        return ExtractionOutcome(result=seen.result, confidence=seen.confidence)
+
+
+def _refusal(reading: Reading, result: dict[str, Any]) -> PermanentExtractionError | None:
+    if result["menu"]["categories"]:
+        return None
+    found = "no dish with a price was found in its text" if reading.lines else "no text could be read in it"
+    return PermanentExtractionError(
+        f"This picture does not seem to show a menu: {found}. Send a sharp, upright picture of the menu.",
+        code="NO_MENU_FOUND",
+    )
