@@ -8,7 +8,7 @@ WELL_READ = 0.8
 """Lines that lie as the engine takes them to have a higher mean score than this; no other way is then tried."""
 TURNED_GAIN = 0.15
 """The other way round must read better by so much."""
-READABLE = 0.75
+READABLE = 0.8
 """A picture is turned only if its text then has at least this mean score: upright Chinese columns have not."""
 
 
