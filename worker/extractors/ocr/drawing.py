@@ -195,7 +195,9 @@ def _legend(seen: Seen) -> Iterator[_Entry]:
     yield from (_Entry(text, colour) for colour, text in LEGEND)
     tilt = seen.layout.page.tilt * 57.2958
     linked = seen.layout.linked
-    yield _Entry(f"{len(reading.lines)} lines read, {len(reading.blanks)} not; the page is tilted by {tilt:.1f} degrees")
+    yield _Entry(
+        f"{len(reading.lines)} lines read, {len(reading.blanks)} not; the page is tilted by {tilt:.1f} degrees"
+    )
     yield _Entry(f"prices stand {_WHERE[linked.side.value]} the names; {len(linked.orphans)} have no name")
     yield _Entry("")
 

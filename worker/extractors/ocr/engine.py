@@ -57,7 +57,7 @@ def _load() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class FoundText:
-    """A place where the detector sees text: ``crop`` as the recogniser is shown it, ``box`` its corners in the picture."""
+    """A place where the detector sees text: its ``box`` in the picture, its ``crop`` as the recogniser is shown it."""
 
     crop: Pixels
     box: Corners
