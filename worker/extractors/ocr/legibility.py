@@ -96,7 +96,9 @@ def _length(line: ReadLine) -> float:
 
 
 def _is_number(line: ReadLine) -> bool:
-    return bool(re.search(r"\d", line.text)) and not _LETTERS.search(line.text)
+    digits = sum(character.isdigit() for character in line.text)
+    letters = sum(character.isalpha() for character in line.text)
+    return digits > letters and not _LETTERS.search(line.text)
 
 
 def _has_clear_numbers(read: Sequence[ReadLine]) -> bool:
