@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from jobqueue.extraction import PermanentExtractionError
 from worker.extractors.ocr.leaders import erase_leaders
@@ -83,6 +83,22 @@ def test_exif_turns_the_picture_upright(tag: int, kind: str) -> None:
     )
     assert (blue, green, red) == (0, 1, 2)
     assert picture.pixels[95, 175].min() > 230
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_large_jpegs_are_scaled_while_they_are_decoded(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+    upright = ImageOps.exif_transpose
+
+    def noted(image: Image.Image) -> Image.Image:
+        sizes.append(image.size)
+        return upright(image)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", noted)
+    further = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]} if form == "MPO" else {}
+    picture = decode_picture(encoded(Image.new("RGB", (4032, 3024), RED), form, **further))
+    assert sizes == [(2016, 1512)]
+    assert (picture.width, picture.height) == (LONGEST_SIDE, 1500)
 
 
 @pytest.mark.parametrize("tag", [0, 9, 255])
