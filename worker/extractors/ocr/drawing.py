@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -151,7 +152,8 @@ class _Sheet:
         corners = self._outline(min(row.x0 for row in block), top, max(row.x1 for row in block), bottom)
         for start, end in pairwise([*corners, corners[0]]):
             _dashed(pen, start, end, COLUMN)
-        _badge(pen, corners[0], f"column {number}", COLUMN, "lb")
+        x, y = corners[0]
+        _badge(pen, (max(x, 2.0), max(y, 16.0)), f"column {number}", COLUMN, "lb")
 
     def _links(self, pen: ImageDraw.ImageDraw, row: Row) -> None:
         for price in row.price_pieces:
@@ -262,13 +264,18 @@ def _wrapped(entry: _Entry) -> Iterator[tuple[_Entry, str, bool]]:
 
 
 def _drawable(text: str) -> str:
-    return "".join(character if character == " " or _has_glyph(character) else "?" for character in text)
+    """``text`` in the letters of the one typeface that comes with Pillow: without accents, ``?`` for what it lacks."""
+    return "".join(_nearest_glyph(character) for character in text)
 
 
 @cache
-def _has_glyph(character: str) -> bool:
+def _nearest_glyph(character: str) -> str:
     font = _font(TEXT_SIZE)
-    return bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))
+    missing = bytes(font.getmask("\uffff"))
+    for like in (character, unicodedata.normalize("NFKD", character)[0]):
+        if like == " " or bytes(font.getmask(like)) != missing:
+            return like
+    return "?"
 
 
 @cache
