@@ -38,7 +38,7 @@ HEADING: Colour = (150, 40, 170)
 ITEM: Colour = (40, 110, 220)
 DESCRIPTION: Colour = (130, 180, 235)
 UNCERTAIN: Colour = (240, 130, 0)
-SUPERFLUOUS: Colour = (110, 110, 110)
+SUPERFLUOUS: Colour = (150, 130, 0)
 INK: Colour = (25, 25, 25)
 
 LEGEND: tuple[tuple[Colour, str], ...] = (

@@ -18,6 +18,8 @@ from worker.extractors.ocr.text_line import Point, ReadLine
 THREADS = 2
 DETECTOR_LONGEST_SIDE = 1280
 LINES_AT_ONCE = 24
+LONGEST_SUM = 200.0
+"""Of the lengths of lines that are recognised together, in their heights: about 400 MB in the recogniser."""
 
 Corners = tuple[Point, Point, Point, Point]
 
@@ -67,6 +69,11 @@ class FoundText:
         return float(max(self.crop.shape[:2]))
 
     @property
+    def shape(self) -> float:
+        """How many times it is as long as it is high, as the recogniser is shown it."""
+        return self.crop.shape[1] / self.crop.shape[0]
+
+    @property
     def is_tall(self) -> bool:
         """Whether it is so much higher than wide that ``crop`` was turned by a quarter, counter-clockwise."""
         return _is_tall(self.box)
@@ -89,7 +96,7 @@ def find_text(picture: Picture) -> list[FoundText]:
         if min(crop.shape[:2]) > 1
     ]
     # Lines of like length then share a batch, so that little of it is padding.
-    return sorted(found, key=lambda text: text.crop.shape[0] / text.crop.shape[1])
+    return sorted(found, key=lambda text: text.shape, reverse=True)
 
 
 def recognise(found: Sequence[FoundText], progress: Callable[[float], None] = lambda _: None) -> list[ReadLine]:
@@ -98,10 +105,22 @@ def recognise(found: Sequence[FoundText], progress: Callable[[float], None] = la
     ``progress`` is told the fraction done, 0..1, as the work goes on.
     """
     lines: list[ReadLine] = []
-    for start in range(0, len(found), LINES_AT_ONCE):
-        lines.extend(_recognise(found[start : start + LINES_AT_ONCE]))
+    while len(lines) < len(found):
+        rest = found[len(lines) : len(lines) + LINES_AT_ONCE]
+        lines.extend(_recognise(rest[: lines_at_once([text.shape for text in rest])]))
         progress(len(lines) / len(found))
     return lines
+
+
+def lines_at_once(shapes: Sequence[float]) -> int:
+    """How many of the first lines to recognise together, from how many times each is as long as high.
+
+    The recogniser takes six at a time, each padded to the longest, and its memory grows with the sum of the lengths.
+    """
+    for count in range(1, min(len(shapes), 6)):
+        if (count + 1) * max(shapes[: count + 1]) > LONGEST_SUM:
+            return count
+    return len(shapes)
 
 
 def read_places(picture: Picture, places: Sequence[Sequence[Point]]) -> list[tuple[str, float]]:
