@@ -79,13 +79,15 @@ def test_accented_latin_letters_and_symbols_are_read(name: str) -> None:
 
 def test_of_two_languages_the_readable_one_stays() -> None:
     english = page(("Prawn Fried Rice", 0.99), ("Tom Yum Goong", 0.99), ("Pad Thai", 0.99))
-    thai = [read("9277Jb77", 50, 300, score=0.4), read("NAlnUINA", 50, 340, score=0.4)]
-    judged = judge([*english, *thai], [blank(7)])
-    assert (judged.lines, judged.guesses, len(judged.blanks), judged.hopeless) == (english, thai, 1, False)
+    thai = [read("92aJb77", 50, 300, score=0.4), read("NAlnUINA", 50, 340, score=0.4), read("U", 50, 390, score=0.3)]
+    mark = read("2", 110, 325, height=14)
+    judged = judge([*english, *thai, mark], [blank(7)])
+    assert (judged.lines, judged.guesses, judged.hopeless) == (english, [*thai, mark], False)
+    assert len(judged.blanks) == 1
     assert unread_items(judged) == [
-        {"text": "9277Jb77", "reason": REASON, "confidence": 0.12},
+        {"text": "92aJb77", "reason": REASON, "confidence": 0.12},
         {"text": "NAlnUINA", "reason": REASON, "confidence": 0.12},
-        {"text": "1 more line", "reason": REASON, "confidence": 0.0},
+        {"text": "3 more lines", "reason": REASON, "confidence": 0.0},
     ]
 
 

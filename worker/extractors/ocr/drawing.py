@@ -91,7 +91,7 @@ class _Sheet:
         pen = ImageDraw.Draw(self.image)
         self._rows_of_page(pen)
         for line in self._seen.reading.lines:
-            self._read_line(pen, line, READ)
+            self._read_line(pen, line, UNREAD if line in self._seen.legible.guesses else READ)
         for line in self._seen.reading.blanks:
             pen.polygon(self._scaled(line.corners), outline=UNREAD, width=2)
         for line in layout.looked_again:

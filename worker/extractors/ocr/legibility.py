@@ -27,6 +27,8 @@ CLEAR_NUMBERS = 0.9
 WIDEST_STEP = 2.0
 """From one character to the next, in heights of the line; beyond it there are characters between them."""
 LONGEST_TEXT = 200
+FEWEST_LETTERS = 3
+"""Guesses with fewer letters are only counted."""
 REASON = "The OCR engine cannot read this: it is in a script, or has letters, that it does not know."
 
 _LETTERS = re.compile(r"[^\W\d_]{2}")
@@ -65,18 +67,21 @@ def judge(read: Sequence[ReadLine], blanks: Sequence[ReadLine]) -> Legibility:
         guessed = [line for line in words if line.score < FAINT or _is_sparse(line) or line in foreign]
         if _share([*guessed, *blanks], length) < PARTLY:
             return _sorted_out(read, foreign, [], hopeless=False)
-    return _sorted_out(read, guessed, blanks, hopeless)
+    unread = [*guessed, *blanks]
+    marks = [line for line in read if line not in guessed and any(_stands_in(line, other) for other in unread)]
+    return _sorted_out(read, [*guessed, *marks], blanks, hopeless)
 
 
 def unread_items(legibility: Legibility) -> list[dict[str, Any]]:
     """What could not be read, as entries of ``uncertainItems``."""
     found: list[dict[str, Any]] = []
-    for line in sorted(legibility.guesses, key=lambda line: line.corners[0][1]):
+    telling = [line for line in legibility.guesses if sum(map(str.isalpha, line.text)) >= FEWEST_LETTERS]
+    for line in sorted(telling, key=lambda line: line.corners[0][1]):
         prices = [price.value for price in find_prices(line.text) if price.value is not None]
         item = {"text": line.text.strip()[:LONGEST_TEXT], "reason": REASON, "confidence": round(0.3 * line.score, 3)}
         found.append(item | ({"suggestedPrice": prices[0]} if prices else {}))
-    if legibility.blanks:
-        count = len(legibility.blanks)
+    count = len(legibility.guesses) - len(telling) + len(legibility.blanks)
+    if count:
         found.append({"text": f"{count} more line{'s' * (count > 1)}", "reason": REASON, "confidence": 0.0})
     return found
 
@@ -110,6 +115,15 @@ def _is_sparse(line: ReadLine) -> bool:
     characters = sum(not character.isspace() for character in line.text)
     height = math.dist(line.corners[0], line.corners[3])
     return _length(line) > WIDEST_STEP * height * max(characters, 1)
+
+
+def _stands_in(line: ReadLine, other: ReadLine) -> bool:
+    """Whether ``line`` is a mark over the letters of ``other``, which the detector took for a line of its own."""
+    x, y = (sum(corner[axis] for corner in line.corners) / 4 for axis in (0, 1))
+    margin = 0.3 * math.dist(other.corners[0], other.corners[3])
+    xs, ys = ([corner[axis] for corner in other.corners] for axis in (0, 1))
+    smaller = _length(line) < 0.5 * _length(other)
+    return smaller and min(xs) <= x <= max(xs) and min(ys) - margin <= y <= max(ys)
 
 
 def _has_greek(text: str) -> bool:
