@@ -71,7 +71,7 @@ class FoundText:
     @property
     def shape(self) -> float:
         """How many times it is as long as it is high, as the recogniser is shown it."""
-        return self.crop.shape[1] / self.crop.shape[0]
+        return float(self.crop.shape[1] / self.crop.shape[0])
 
     @property
     def is_tall(self) -> bool:
