@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -21,6 +22,8 @@ def explain(picture: Path, out: Path | None) -> None:
 
     Needs no database and no Redis.
     """
+    if any(find_spec(module) is None for module in ("celery", "cv2", "numpy", "onnxruntime", "rapidocr")):
+        raise InvalidInputError("The OCR extractor is not installed; run: pip install 'menu-jobqueue[worker,ocr]'.")
     drawing = out or picture.with_name(f"{picture.stem}.explained.png")
     if not picture.is_file():
         raise InvalidInputError(f"There is no picture at {picture}.")

@@ -22,6 +22,12 @@ def menu(tmp_path: Path) -> Path:
     return path
 
 
+def test_without_the_extra_it_says_what_to_install(menu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobqueue.cli.explain.find_spec", lambda module: None if module == "rapidocr" else module)
+    result = run("explain", menu)
+    assert (result.exit_code, "pip install 'menu-jobqueue[worker,ocr]'" in error_of(result)) == (2, True)
+
+
 def test_no_picture(tmp_path: Path) -> None:
     result = run("explain", tmp_path / "missing.jpg")
     assert (result.exit_code, error_of(result)) == (2, f"There is no picture at {tmp_path / 'missing.jpg'}.")

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from jobqueue.extraction import PermanentExtractionError
+from worker.extractors.ocr.drawing import draw
+from worker.extractors.ocr.extractor import look
 
 
 def explain(picture: Path, drawing: Path) -> str:
@@ -13,10 +15,6 @@ def explain(picture: Path, drawing: Path) -> str:
 
     Raises ``OSError`` when a file cannot be read or written and ``PermanentExtractionError`` when ``picture`` is none.
     """
-    # Imported here: without the extra they lack their libraries, which is said in a sentence.
-    from worker.extractors.ocr.drawing import draw  # noqa: PLC0415
-    from worker.extractors.ocr.extractor import look  # noqa: PLC0415
-
     seen = look(picture.read_bytes(), "stage2", lambda _stage, _fraction: None)
     draw(seen).save(drawing, "PNG")
     categories = seen.result["menu"]["categories"]
@@ -30,12 +28,10 @@ def explain(picture: Path, drawing: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit code: 0 drawn, 1 refused or not written, 2 wrong input."""
+    """The process's exit code: 0 drawn, 1 refused or not written."""
     picture, drawing = Path(arguments[0]), Path(arguments[1])
     try:
         sys.stdout.write(f"{explain(picture, drawing)}\n")
-    except ModuleNotFoundError as error:
-        return _failed(f"explain needs the module {error.name}; run: pip install 'menu-jobqueue[ocr]'.", 2)
     except PermanentExtractionError as error:
         return _failed(str(error), 1)
     except OSError as error:
