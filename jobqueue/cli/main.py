@@ -10,6 +10,7 @@ import click
 from jobqueue.cli.api import api
 from jobqueue.cli.cancel import cancel
 from jobqueue.cli.demo import demo
+from jobqueue.cli.explain import explain
 from jobqueue.cli.health import health
 from jobqueue.cli.history import history
 from jobqueue.cli.list_jobs import list_jobs
@@ -63,5 +64,6 @@ for command in (
     stats,
     health,
     prune,
+    explain,
 ):
     main.add_command(command)

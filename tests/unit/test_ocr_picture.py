@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from jobqueue.extraction import PermanentExtractionError
 from worker.extractors.ocr.leaders import erase_leaders
@@ -51,11 +51,62 @@ def test_every_kind_keeps_its_colours(data: bytes) -> None:
     assert (colour(picture, 100, 20), colour(picture, 100, 100)) == ("red", "blue")
 
 
-def test_exif_turns_the_picture_upright() -> None:
+CORNERS = {"red": (0, 0), "blue": (150, 0), "green": (0, 70)}  # the top left one of each
+
+
+def as_stored(tag: int) -> Image.Image:
+    """How a camera that writes ``tag`` stores the upright picture, which has ``CORNERS`` and is white elsewhere."""
+    upright = Image.new("RGB", (200, 120), "white")
+    for name, (x, y) in CORNERS.items():
+        upright.paste({"red": RED, "blue": BLUE, "green": (10, 200, 10)}[name], (x, y, x + 50, y + 50))
+    methods = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    return upright.transpose(methods[tag]) if tag in methods else upright
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_exif_turns_the_picture_upright(tag: int, kind: str) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
+    exif[0x0112] = tag
+    picture = decode_picture(encoded(as_stored(tag), kind, exif=exif))
+    assert (picture.width, picture.height) == (200, 120)
+    blue, green, red = (
+        picture.pixels[y + 25, x + 25].argmax() for x, y in (CORNERS["blue"], CORNERS["green"], CORNERS["red"])
+    )
+    assert (blue, green, red) == (0, 1, 2)
+    assert picture.pixels[95, 175].min() > 230
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_large_jpegs_are_scaled_while_they_are_decoded(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+    upright = ImageOps.exif_transpose
+
+    def noted(image: Image.Image) -> Image.Image:
+        sizes.append(image.size)
+        return upright(image)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", noted)
+    further = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]} if form == "MPO" else {}
+    picture = decode_picture(encoded(Image.new("RGB", (4032, 3024), RED), form, **further))
+    assert sizes == [(2016, 1512)]
+    assert (picture.width, picture.height) == (LONGEST_SIDE, 1500)
+
+
+@pytest.mark.parametrize("tag", [0, 9, 255])
+def test_an_exif_tag_without_meaning_turns_nothing(tag: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = tag
     picture = decode_picture(encoded(half_red(), "JPEG", exif=exif))
-    assert (colour(picture, 100, 20), colour(picture, 100, 100)) == ("blue", "red")
+    assert (colour(picture, 100, 20), colour(picture, 100, 100)) == ("red", "blue")
 
 
 def test_transparency_shows_white_paper() -> None:

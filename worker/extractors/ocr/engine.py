@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -17,6 +18,10 @@ from worker.extractors.ocr.text_line import Point, ReadLine
 THREADS = 2
 DETECTOR_LONGEST_SIDE = 1280
 LINES_AT_ONCE = 24
+LONGEST_SUM = 200.0
+"""Of the lengths of lines that are recognised together, in their heights: about 400 MB in the recogniser."""
+
+Corners = tuple[Point, Point, Point, Point]
 
 _lock = threading.Lock()
 _engines: dict[int, Any] = {}
@@ -52,24 +57,70 @@ def _load() -> Any:
     )
 
 
-def read_lines(picture: Picture, progress: Callable[[float], None]) -> list[ReadLine]:
-    """Every line of text in the picture. ``progress`` is told the fraction done, 0..1, as the work goes on."""
+@dataclass(frozen=True, slots=True)
+class FoundText:
+    """A place where the detector sees text: its ``box`` in the picture, its ``crop`` as the recogniser is shown it."""
+
+    crop: Pixels
+    box: Corners
+
+    @property
+    def length(self) -> float:
+        return float(max(self.crop.shape[:2]))
+
+    @property
+    def shape(self) -> float:
+        """How many times it is as long as it is high, as the recogniser is shown it."""
+        return float(self.crop.shape[1] / self.crop.shape[0])
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether it is so much higher than wide that ``crop`` was turned by a quarter, counter-clockwise."""
+        return _is_tall(self.box)
+
+    def upside_down(self) -> FoundText:
+        return replace(self, crop=np.ascontiguousarray(self.crop[::-1, ::-1]))
+
+
+def find_text(picture: Picture) -> list[FoundText]:
+    """Where text stands, the longest lines first; empty where there is none."""
     from rapidocr.main import RapidOCRError  # noqa: PLC0415
 
-    reader = engine()
     try:
-        crops, detected = reader.detect_and_crop(picture.pixels, {})
+        crops, detected = engine().detect_and_crop(picture.pixels, {})
     except RapidOCRError:  # its way of saying that there is no text
         return []
-    found = [(crop, box) for crop, box in zip(crops, detected.boxes, strict=True) if min(crop.shape[:2]) > 1]
-    # Lines of like length share a batch, so that little of it is padding.
-    found.sort(key=lambda pair: pair[0].shape[1] / pair[0].shape[0])
+    found = [
+        FoundText(crop, _points(box))
+        for crop, box in zip(crops, detected.boxes, strict=True)
+        if min(crop.shape[:2]) > 1
+    ]
+    # Lines of like length then share a batch, so that little of it is padding.
+    return sorted(found, key=lambda text: text.shape, reverse=True)
+
+
+def recognise(found: Sequence[FoundText], progress: Callable[[float], None] = lambda _: None) -> list[ReadLine]:
+    """What stands in each place, in their order; the text is empty where nothing could be read.
+
+    ``progress`` is told the fraction done, 0..1, as the work goes on.
+    """
     lines: list[ReadLine] = []
-    for start in range(0, len(found), LINES_AT_ONCE):
-        batch = found[start : start + LINES_AT_ONCE]
-        lines.extend(_recognise(reader, batch))
-        progress(min(1.0, (start + len(batch)) / len(found)))
+    while len(lines) < len(found):
+        rest = found[len(lines) : len(lines) + LINES_AT_ONCE]
+        lines.extend(_recognise(rest[: lines_at_once([text.shape for text in rest])]))
+        progress(len(lines) / len(found))
     return lines
+
+
+def lines_at_once(shapes: Sequence[float]) -> int:
+    """How many of the first lines to recognise together, from how many times each is as long as high.
+
+    The recogniser takes six at a time, each padded to the longest, and its memory grows with the sum of the lengths.
+    """
+    for count in range(1, min(len(shapes), 6)):
+        if (count + 1) * max(shapes[: count + 1]) > LONGEST_SUM:
+            return count
+    return len(shapes)
 
 
 def read_places(picture: Picture, places: Sequence[Sequence[Point]]) -> list[tuple[str, float]]:
@@ -88,10 +139,11 @@ def _cut_out(picture: Picture, corners: Sequence[Point]) -> Pixels:
     return cut.astype(np.uint8, copy=False)
 
 
-def _recognise(reader: Any, batch: Sequence[tuple[Pixels, Any]]) -> Iterator[ReadLine]:
-    read = reader.recognize_txt([crop for crop, _ in batch])
-    for text, score, places, (_, box) in zip(read.txts, read.scores, read.word_results, batch, strict=True):
+def _recognise(batch: Sequence[FoundText]) -> Iterator[ReadLine]:
+    read = engine().recognize_txt([text.crop for text in batch])
+    for text, score, places, found in zip(read.txts, read.scores, read.word_results, batch, strict=True):
         if not text.strip():
+            yield ReadLine("", 0.0, _reading_corners(found.box), (), ())
             continue
         columns = iter([column for word in places.word_cols for column in word])
         length = max(float(places.line_txt_len), 1.0)
@@ -100,13 +152,23 @@ def _recognise(reader: Any, batch: Sequence[tuple[Pixels, Any]]) -> Iterator[Rea
             # The engine gives no place for a space; it lies where the character before it does.
             place = (next(columns, length) + 0.5) / length if not character.isspace() else (centres or [0.0])[-1]
             centres.append(min(place, 1.0))
-        yield ReadLine(text, float(score), _corners(box), tuple(centres), tuple(float(value) for value in places.confs))
+        scores = tuple(float(value) for value in places.confs)
+        yield ReadLine(text, float(score), _reading_corners(found.box), tuple(centres), scores)
 
 
-def _corners(box: Any) -> tuple[Point, Point, Point, Point]:
+def _points(box: Any) -> Corners:
     top_left, top_right, bottom_right, bottom_left = ((float(x), float(y)) for x, y in box)
+    return top_left, top_right, bottom_right, bottom_left
+
+
+def _is_tall(box: Corners) -> bool:
+    top_left, top_right, bottom_right, bottom_left = box
     height = max(math.dist(top_left, bottom_left), math.dist(top_right, bottom_right))
     width = max(math.dist(top_left, top_right), math.dist(bottom_left, bottom_right))
-    if height >= 1.5 * width:  # the engine turned such a crop by a quarter before it read it
-        return top_right, bottom_right, bottom_left, top_left
-    return top_left, top_right, bottom_right, bottom_left
+    return height >= 1.5 * width
+
+
+def _reading_corners(box: Corners) -> Corners:
+    """The corners from the top left of the text as it is read."""
+    top_left, top_right, bottom_right, bottom_left = box
+    return (top_right, bottom_right, bottom_left, top_left) if _is_tall(box) else box

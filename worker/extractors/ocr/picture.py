@@ -46,9 +46,11 @@ def decode_picture(data: bytes) -> Picture:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as opened:
-            if opened.format == "JPEG":
+            if opened.format in ("JPEG", "MPO"):  # the second is a phone's JPEG with further pictures behind the first
                 # Lets libjpeg scale while it decodes: a 12-megapixel photo is then read in a third of the time.
-                opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
+                # It is asked in the picture's own proportions, because it keeps both sides at least as long as asked.
+                ratio = min(1.0, LONGEST_SIDE / max(opened.size))
+                opened.draft(None, (int(opened.width * ratio), int(opened.height * ratio)))
             opened.load()
             image = _to_rgb(ImageOps.exif_transpose(opened))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
