@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, func, tuple_, update
@@ -15,7 +16,10 @@ from jobqueue.tables import JOBS
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """What a worker needs to know of the job it now holds. ``attempt`` is its fencing token."""
+    """What a worker needs to know of the job it now holds. ``attempt`` is its fencing token.
+
+    ``token_usage`` is that of the attempts before this one.
+    """
 
     id: UUID
     user_id: UUID
@@ -24,6 +28,7 @@ class ClaimedJob:
     schema_version: str
     prompt_version: str
     attempt: int
+    token_usage: dict[str, Any] | None = None
 
 
 def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_seconds: float) -> ClaimedJob | None:
@@ -56,6 +61,7 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
             JOBS.c.schema_version,
             JOBS.c.prompt_version,
             JOBS.c.attempt,
+            JOBS.c.token_usage,
         )
     ).one_or_none()
     return None if row is None else ClaimedJob(*row)
