@@ -14,8 +14,8 @@ COUNTED = ("inputTokens", "outputTokens", "estimatedCost")
 def added_usage(earlier: dict[str, Any] | None, latest: Any) -> dict[str, Any] | None:
     """The usage of earlier attempts and of the latest one together.
 
-    ``inputTokens``, ``outputTokens`` and ``estimatedCost`` are added up, over the attempts that know them: a figure that
-    none knows stays ``None`` and is never 0. Anything else is taken from the latest attempt. A usage that cannot be
+    ``inputTokens``, ``outputTokens`` and ``estimatedCost`` are added up, over the attempts that know them: a figure
+    that none knows stays ``None`` and is never 0. Anything else is taken from the latest attempt. A usage that cannot be
     stored counts as none: what an attempt cost must never keep its end from being written.
     """
     if not _storable(latest):
@@ -36,7 +36,7 @@ def _storable(usage: Any) -> bool:
 
 
 def _sum(earlier: dict[str, Any], latest: dict[str, Any], name: str) -> float | None:
-    known = [value for usage in (earlier, latest) if _is_number(value := usage.get(name))]
+    known: list[float] = [value for usage in (earlier, latest) if _is_number(value := usage.get(name))]
     return sum(known) if known else None
 
 

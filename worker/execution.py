@@ -86,10 +86,8 @@ class Attempt:
         except (LeaseLostError, JobCancelledError):
             self._end_if_cancelled()
             log.warning("Job %s was taken over; attempt %d stops.", self._job.id, self._job.attempt)
-        except ImageRejectedError as error:
-            self._fail(error.code, error.message)
-        except PermanentExtractionError as error:
-            self._spend(error.token_usage)
+        except (PermanentExtractionError, ImageRejectedError) as error:
+            self._spend(getattr(error, "token_usage", None))
             self._fail(error.code, error.message)
         except InvalidResultError as error:
             self._fail("INVALID_RESULT", f"The extractor's answer could not be used. {error.message}")
