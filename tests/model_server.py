@@ -319,7 +319,7 @@ class GoogleServer(ModelServer):
             for part in content["parts"]
             if "inlineData" in part
         ]
-        return part["mimeType"], part["data"]
+        return part["mime_type"], part["data"]
 
     def tool_schema(self, request: Request) -> dict[str, Any]:
         declaration = request.body["tools"][0]["functionDeclarations"][0]

@@ -25,7 +25,12 @@ class WorkerResources:
     leases: LeaseKeeper
 
 
+# Connections beyond these few are opened for a burst and closed after it: a pool of fifty threads writes seldom, and
+# fifty idle connections for each process would be a burden on Postgres.
+LASTING_CONNECTIONS = 5
+
 _lock = threading.Lock()
+_threads = 1
 _made: tuple[int, WorkerResources] | None = None
 
 
@@ -38,9 +43,22 @@ def worker_resources() -> WorkerResources:
         return _made[1]
 
 
+def expect_threads(count: int) -> None:
+    """Say before the resources are first used how many threads of this process run jobs at once."""
+    global _threads  # noqa: PLW0603 - as above
+    _threads = count
+
+
 def _make() -> WorkerResources:
     settings = load_settings()
-    database = Database(create_database_engine(settings.required_database_url, application_name="menu-jobqueue worker"))
+    engine = create_database_engine(
+        settings.required_database_url,
+        application_name="menu-jobqueue worker",
+        pool_size=LASTING_CONNECTIONS,
+        # One for each thread and one for the lease keeper, so that none ever waits for another's.
+        max_overflow=max(0, _threads + 1 - LASTING_CONNECTIONS),
+    )
+    database = Database(engine)
     return WorkerResources(
         settings=settings,
         database=database,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # Encoders write about ten. A file of 20 MB can hold 200,000, hours of work for a picture of 50 megapixels.
 _MAX_JPEG_SCANS = 100
+# A decoded picture takes up to four bytes a pixel; a process of many threads must not hold one for each at once.
+_decoding = threading.BoundedSemaphore(4)
 # What Pillow's parsers raise on damaged data. Not `Exception`: a worker's time limit arrives as one, too.
 _DAMAGE = (
     OSError,
@@ -48,7 +51,8 @@ def check_picture(data: bytes, max_pixels: int) -> CheckedPicture:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_cost(data, image, max_pixels)
-            image.load()
+            with _decoding:
+                image.load()
             return CheckedPicture(_MEDIA_TYPES[image.format or ""], *image.size)
     except UnidentifiedImageError:
         kind = file_kind(data)
