@@ -15,8 +15,8 @@ def added_usage(earlier: dict[str, Any] | None, latest: Any) -> dict[str, Any] |
     """The usage of earlier attempts and of the latest one together.
 
     ``inputTokens``, ``outputTokens`` and ``estimatedCost`` are added up, over the attempts that know them: a figure
-    that none knows stays ``None`` and is never 0. Anything else is taken from the latest attempt. A usage that cannot be
-    stored counts as none: what an attempt cost must never keep its end from being written.
+    that none knows stays ``None`` and is never 0. Anything else is taken from the latest attempt. A usage that
+    cannot be stored counts as none: what an attempt cost must never keep its end from being written.
     """
     if not _storable(latest):
         return earlier

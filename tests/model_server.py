@@ -242,7 +242,7 @@ class OpenAiServer(ModelServer):
 class AnthropicServer(ModelServer):
     """Messages, streamed as server-sent events."""
 
-    model = "anthropic:claude-sonnet-4-5"
+    model = "anthropic:claude-sonnet-5"
     base_path = ""
 
     def picture(self, request: Request) -> tuple[str, str]:
@@ -319,11 +319,11 @@ class GoogleServer(ModelServer):
             for part in content["parts"]
             if "inlineData" in part
         ]
-        return part["mime_type"], part["data"]
+        return part["mime_type"], part["data"].translate({ord("-"): "+", ord("_"): "/"})  # the alphabet for URLs
 
     def tool_schema(self, request: Request) -> dict[str, Any]:
         declaration = request.body["tools"][0]["functionDeclarations"][0]
-        schema: dict[str, Any] = declaration.get("parametersJsonSchema") or declaration["parameters"]
+        schema: dict[str, Any] = declaration["parameters_json_schema"]
         return schema
 
     def answer(self, said: Said, request: Request) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ from celery.concurrency.thread import TaskPool as ThreadPool
 from jobqueue.errors import JobQueueError
 from jobqueue.settings import load_settings
 from worker.extractors.loading import load_extractor
+from worker.large_blocks import give_large_blocks_back
 from worker.resources import expect_threads
 
 
@@ -27,6 +28,7 @@ def install_startup_check(app: Celery) -> None:
             load_extractor(settings.extractor)
             if issubclass(get_implementation(sender.pool_cls), ThreadPool):
                 expect_threads(sender.concurrency)
+                give_large_blocks_back()
         except JobQueueError as error:
             # Celery logs any other exception of a signal's receiver and goes on.
             raise SystemExit(f"Error: {error.message}") from None

@@ -1,4 +1,4 @@
-"""A worker of many threads that waits for a model: jobs in flight at once, bounded memory, and what each attempt cost."""
+"""A worker of many threads that waits for a model: jobs in flight, memory, and what each attempt cost."""
 
 from __future__ import annotations
 

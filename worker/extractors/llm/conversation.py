@@ -21,10 +21,19 @@ REPAIRS = 1
 
 
 class Conversation:
-    """One agent a process, on that process's loop; any number of questions at once."""
+    """The agents of a process, one for each schema version: any number of questions at once, on that process's loop."""
 
     def __init__(self, model: Model, settings: ModelSettings, timeout: float) -> None:
-        self._agent = Agent(model, model_settings=settings, retries={"output": REPAIRS})
+        self._agents: dict[str, Agent[object, Any]] = {
+            schema_version: Agent(
+                model,
+                output_type=ToolOutput(answer, name=TOOL),
+                model_settings=settings,
+                retries={"output": REPAIRS},
+                name="menu",
+            )
+            for schema_version, answer in ANSWERS.items()
+        }
         self._timeout = timeout
 
     async def ask(
@@ -35,16 +44,13 @@ class Conversation:
         ``usage`` grows with every answer, also with those of a question that fails. Raises pydantic-ai's errors, and
         ``TimeoutError`` when everything together takes longer than the timeout.
         """
-        output: Any = ToolOutput(ANSWERS[schema_version], name=TOOL)
         with capture_run_messages() as messages:
             try:
                 async with asyncio.timeout(self._timeout):
-                    run = await self._agent.run(
+                    run = await self._agents[schema_version].run(
                         [BinaryContent(picture, media_type=media_type)],
                         instructions=instructions,
-                        output_type=output,
                         usage=usage,
-                        infer_name=False,
                     )
             except OutputTokenLimitExceeded:
                 salvaged = salvage_truncated(_last_words(messages), schema_version)

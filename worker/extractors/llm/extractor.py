@@ -12,7 +12,7 @@ from jobqueue.extraction import ExtractionOutcome, ImageInput, PermanentExtracti
 from jobqueue.settings import Settings, load_settings
 from worker.extractors.llm.answer import items_of, overall_confidence
 from worker.extractors.llm.conversation import Conversation
-from worker.extractors.llm.model import check_model_settings, create_model, request_settings
+from worker.extractors.llm.model import check_model_settings, create_client, create_model, request_settings
 from worker.extractors.llm.model_loop import run_on_model_loop
 from worker.extractors.llm.picture import picture_to_send
 from worker.extractors.llm.prompt_files import prompt_text
@@ -32,9 +32,13 @@ class LlmExtractor:
         """Raises ``InvalidInputError`` for a setting that is missing or wrong; nothing is sent yet."""
         self._settings = settings or load_settings()
         check_model_settings(self._settings)
-        self._conversation = Conversation(
-            create_model(self._settings), request_settings(self._settings), self._settings.llm_timeout
-        )
+        self._client = create_client(self._settings)
+        model = create_model(self._settings, self._client)
+        self._conversation = Conversation(model, request_settings(self._settings), self._settings.llm_timeout)
+
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        run_on_model_loop(self._client.aclose(), lambda: None)
 
     def extract(
         self, image: ImageInput, *, schema_version: str, prompt_version: str, report: ProgressReport

@@ -22,8 +22,7 @@ def check_model_settings(settings: Settings) -> None:
     """Raise ``InvalidInputError`` with one line that names the setting which is missing or wrong."""
     if settings.llm_model is None:
         raise InvalidInputError(
-            "JOBQUEUE_LLM_MODEL is not set; give it as provider:name, for example openai:gpt-5 or "
-            "anthropic:claude-sonnet-4-5.",
+            "JOBQUEUE_LLM_MODEL is not set; give it as provider:name, for example openai:gpt-5.",
             setting="JOBQUEUE_LLM_MODEL",
         )
     provider, _, name = settings.llm_model.partition(":")
@@ -47,14 +46,14 @@ def check_model_settings(settings: Settings) -> None:
         )
 
 
-def create_model(settings: Settings) -> Model:
-    """The model of the settings, which ``check_model_settings`` has accepted. Nothing is sent yet.
-
-    All its requests share one pool of up to 1,000 connections, and none is sent again by the provider's own client:
-    the job is what is tried again.
-    """
+def create_client(settings: Settings) -> httpx2.AsyncClient:
+    """The client of all requests of a process: one pool, of up to 1,000 connections."""
     timeout = httpx2.Timeout(settings.llm_timeout, connect=min(CONNECT_SECONDS, settings.llm_timeout))
-    client = create_async_httpx2_client(timeout=timeout)
+    return create_async_httpx2_client(timeout=timeout)
+
+
+def create_model(settings: Settings, client: httpx2.AsyncClient) -> Model:
+    """The model of the settings, which ``check_model_settings`` has accepted. Nothing is sent yet."""
     key = settings.llm_api_key.get_secret_value() if settings.llm_api_key is not None else _NEEDS_NO_KEY
     try:
         return infer_model(
@@ -65,6 +64,7 @@ def create_model(settings: Settings) -> Model:
 
 
 def request_settings(settings: Settings) -> ModelSettings:
+    """No request is sent again by the provider's own client: the job is what is tried again."""
     return ModelSettings(timeout=settings.llm_timeout, max_retries=0)
 
 
