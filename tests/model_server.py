@@ -118,72 +118,72 @@ class ModelServer:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.path, headers, body)
-                with owner.counted():
-                    self._send(owner.next_reply(request), request)
-
-            def _send(self, reply: Reply, request: Request) -> None:
-                if isinstance(reply, Held):
-                    reply.released.wait(60)
-                    reply = reply.then
-                elif callable(reply):
-                    reply = reply(request)
-                if isinstance(reply, CutOff):
-                    self._cut(reply, request)
-                elif isinstance(reply, Refused):
-                    self._respond(
-                        reply.status, "application/json", json.dumps(owner.error(reply)).encode(), reply.headers
-                    )
-                else:
-                    self._respond(200, *owner.answer(reply, request), {})
-
-            def _respond(self, status: int, content_type: str, body: bytes, headers: dict[str, str]) -> None:
-                self.send_response(status)
-                for name, value in {"Content-Type": content_type, "Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def _cut(self, cut: CutOff, request: Request) -> None:
-                if cut.in_the_middle:
-                    content_type, body = owner.answer(Said({"menu": {"categories": []}, "currency": "EUR"}), request)
-                    self.send_response(200)
-                    self.send_header("Content-Type", content_type)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body[: len(body) // 2])
-                # Closed with a reset, as by a proxy that died.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-
-            def handle(self) -> None:
-                try:
-                    super().handle()
-                except ConnectionError:
-                    """The other side has given up, as some tests want it to."""
-
-            def log_message(self, *_args: object) -> None:
-                """Requests are kept, not printed."""
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 200
-            daemon_threads = True
-
-        with Server(("127.0.0.1", 0), Handler) as server:
+        handler = type("OwnHandler", (Handler,), {"owner": self})
+        with Server(("127.0.0.1", 0), handler) as server:
             self.port = server.server_port
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
             thread.start()
             yield
             server.shutdown()
             thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    owner: ModelServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.path, headers, body)
+        with self.owner.counted():
+            self._send(self.owner.next_reply(request), request)
+
+    def _send(self, reply: Reply, request: Request) -> None:
+        if isinstance(reply, Held):
+            reply.released.wait(60)
+            reply = reply.then
+        elif callable(reply):
+            reply = reply(request)
+        if isinstance(reply, CutOff):
+            self._cut(reply, request)
+        elif isinstance(reply, Refused):
+            self._respond(reply.status, "application/json", json.dumps(self.owner.error(reply)).encode(), reply.headers)
+        else:
+            self._respond(200, *self.owner.answer(reply, request), {})
+
+    def _respond(self, status: int, content_type: str, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": content_type, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _cut(self, cut: CutOff, request: Request) -> None:
+        if cut.in_the_middle:
+            content_type, body = self.owner.answer(Said({"menu": {"categories": []}, "currency": "EUR"}), request)
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2])
+        # Closed with a reset, as by a proxy that died.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            """The other side has given up, as some tests want it to."""
+
+    def log_message(self, *_args: object) -> None:
+        """Requests are kept, not printed."""
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 200
+    daemon_threads = True
 
 
 class OpenAiServer(ModelServer):

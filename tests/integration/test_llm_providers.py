@@ -38,7 +38,7 @@ from tests.model_server import (
     Said,
 )
 from tests.scripted_extractor import RESULT
-from worker.extractors.llm import LlmExtractor
+from worker.extractors.llm.extractor import LlmExtractor
 from worker.extractors.llm.model_loop import run_on_model_loop
 from worker.extractors.llm.prompt_files import prompt_text
 

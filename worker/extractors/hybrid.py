@@ -7,7 +7,7 @@ import threading
 
 from jobqueue.extraction import ExtractionOutcome, ImageInput, PermanentExtractionError, ProgressReport
 from jobqueue.settings import Settings, load_settings
-from worker.extractors.llm import LlmExtractor
+from worker.extractors.llm.extractor import LlmExtractor
 from worker.extractors.llm.prompt_files import asks_for_model, prompt_text
 from worker.extractors.ocr import OcrExtractor
 

@@ -10,7 +10,7 @@ from jobqueue.extraction import Extractor
 
 BUILT_IN = {
     "ocr": "worker.extractors.ocr:OcrExtractor",
-    "llm": "worker.extractors.llm:LlmExtractor",
+    "llm": "worker.extractors.llm.extractor:LlmExtractor",
     "hybrid": "worker.extractors.hybrid:HybridExtractor",
 }
 EXTRAS = {"ocr": "ocr", "llm": "llm", "hybrid": "ocr,llm"}

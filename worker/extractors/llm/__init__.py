@@ -1,5 +1,4 @@
-"""The extractor that asks a large model: any OpenAI-compatible server, Anthropic or Google."""
+"""The extractor that asks a large model: any OpenAI-compatible server, Anthropic or Google.
 
-from worker.extractors.llm.extractor import LlmExtractor
-
-__all__ = ["LlmExtractor"]
+Only ``extractor`` and what it needs of pydantic-ai cost seconds to import, so nothing is imported here.
+"""
