@@ -36,7 +36,7 @@ def _storable(usage: Any) -> bool:
 
 
 def _sum(earlier: dict[str, Any], latest: dict[str, Any], name: str) -> float | None:
-    known: list[float] = [value for usage in (earlier, latest) if _is_number(value := usage.get(name))]
+    known = [usage[name] for usage in (earlier, latest) if _is_number(usage.get(name))]
     return sum(known) if known else None
 
 

@@ -42,7 +42,7 @@ class Reader:
         return outcome
 
     def close(self) -> None:
-        self._extractor._llm.close()
+        self._extractor.close()
 
 
 def sample() -> bytes:

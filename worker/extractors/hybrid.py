@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from jobqueue.extraction import ExtractionOutcome, ImageInput, PermanentExtractionError, ProgressReport
+from jobqueue.extraction import ExtractionOutcome, Extractor, ImageInput, PermanentExtractionError, ProgressReport
 from jobqueue.settings import Settings, load_settings
 from worker.extractors.llm.extractor import LlmExtractor
 from worker.extractors.llm.prompt_files import asks_for_model, prompt_text
@@ -19,14 +19,18 @@ class HybridExtractor:
 
     name = "hybrid"
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        """Raises ``InvalidInputError`` for a setting of the model that is missing or wrong."""
+    def __init__(self, settings: Settings | None = None, ocr: Extractor | None = None) -> None:
+        """``ocr`` is what reads first. Raises ``InvalidInputError`` for a setting that is missing or wrong."""
         settings = settings or load_settings()
         self._threshold = settings.hybrid_threshold
-        self._ocr = OcrExtractor()
+        self._ocr = ocr or OcrExtractor()
         self._llm = LlmExtractor(settings)
         # The engine uses all the cores it is given and takes its memory once for each picture at a time.
         self._recognising = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        self._llm.close()
 
     def extract(
         self, image: ImageInput, *, schema_version: str, prompt_version: str, report: ProgressReport
