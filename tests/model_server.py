@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, request: Request) -> None:
         if isinstance(reply, Held):
-            reply.released.wait(60)
+            reply.released.wait(120)
             reply = reply.then
         elif callable(reply):
             reply = reply(request)

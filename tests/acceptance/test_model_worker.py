@@ -57,7 +57,7 @@ def _asking(
             "JOBQUEUE_LLM_MODEL": provider.model,
             "JOBQUEUE_LLM_BASE_URL": provider.base_url,
             "JOBQUEUE_LLM_API_KEY": "sk-worker",
-            "JOBQUEUE_LLM_TIMEOUT": "60",
+            "JOBQUEUE_LLM_TIMEOUT": "90",
         }
         with processes.notifier(), processes.running(command, " ready.", **environment) as worker:
             yield Running(load_settings(database_url=url, redis_url=redis_url), engine, logs), provider, worker.pid
@@ -93,7 +93,7 @@ def test_one_process_holds_sixty_jobs_in_flight_in_bounded_memory(asking: Asking
     asking.application.images.add("/photo.jpg", photo.getvalue())
     jobs = [asking.submit("/photo.jpg") for _ in range(THREADS)]
     try:
-        eventually(lambda: asking.provider.in_flight == THREADS, within=40, what="all jobs in flight")
+        eventually(lambda: asking.provider.in_flight == THREADS, within=80, what="all jobs in flight")
     finally:
         released.set()
     ended = [asking.application.finished(job) for job in jobs]
