@@ -32,7 +32,7 @@ class LlmExtractor:
         """Raises ``InvalidInputError`` for a setting that is missing or wrong; nothing is sent yet."""
         self._settings = settings or load_settings()
         check_model_settings(self._settings)
-        self._client = create_client(self._settings)
+        self._client = create_client()
         model = create_model(self._settings, self._client)
         self._conversation = Conversation(model, request_settings(self._settings), self._settings.llm_timeout)
 

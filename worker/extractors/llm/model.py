@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model
 from pydantic_ai.providers import Provider
@@ -14,7 +13,9 @@ from pydantic_ai.settings import ModelSettings
 from jobqueue.errors import InvalidInputError
 from jobqueue.settings import Settings
 
-CONNECT_SECONDS = 5.0
+if TYPE_CHECKING:
+    import httpx2
+
 _NEEDS_NO_KEY = "key-not-needed"
 
 
@@ -46,10 +47,9 @@ def check_model_settings(settings: Settings) -> None:
         )
 
 
-def create_client(settings: Settings) -> httpx2.AsyncClient:
-    """The client of all requests of a process: one pool, of up to 1,000 connections."""
-    timeout = httpx2.Timeout(settings.llm_timeout, connect=min(CONNECT_SECONDS, settings.llm_timeout))
-    return create_async_httpx2_client(timeout=timeout)
+def create_client() -> httpx2.AsyncClient:
+    """The client of all requests of a process: one pool, of up to 1,000 connections, each made within five seconds."""
+    return create_async_httpx2_client()
 
 
 def create_model(settings: Settings, client: httpx2.AsyncClient) -> Model:
