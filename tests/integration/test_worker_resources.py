@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, QueuePool, text
 
 from worker import resources as module
 from worker.resources import LASTING_CONNECTIONS, expect_threads, worker_resources
@@ -20,7 +21,7 @@ def _own_resources(monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url
     monkeypatch.setattr(module, "_threads", 1)
     yield
     if module._made is not None:
-        module._made[1].database._bind.dispose()  # type: ignore[union-attr]
+        cast(Engine, module._made[1].database._bind).dispose()
         module._made[1].redis.close()
 
 
@@ -46,5 +47,5 @@ def test_every_thread_gets_a_connection_while_all_others_have_one() -> None:
     for thread in running:
         thread.join()
     assert failures == []
-    pool = database._bind.pool  # type: ignore[union-attr]
-    assert pool.checkedin() == LASTING_CONNECTIONS  # type: ignore[attr-defined]
+    pool = cast(QueuePool, cast(Engine, database._bind).pool)
+    assert pool.checkedin() == LASTING_CONNECTIONS
