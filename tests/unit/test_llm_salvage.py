@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobqueue.menu_result import validate_result
@@ -48,7 +48,7 @@ def doubt_of(salvaged: Salvaged) -> dict[str, Any]:
     return doubt
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STAGE1 | STAGE2)
 def test_a_valid_answer_stays_as_it_is(result: Result) -> None:
     salvaged = mended(copy.deepcopy(result), "stage2")
@@ -131,6 +131,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(one, (*at, key))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(places(STAGE2_EXAMPLE))), JUNK)
 def test_whatever_is_wrong_with_an_answer_it_is_valid_afterwards_or_refused(place: tuple[Any, ...], junk: Any) -> None:
     broken: Any = copy.deepcopy(STAGE2_EXAMPLE)
@@ -148,6 +149,7 @@ def test_whatever_is_wrong_with_an_answer_it_is_valid_afterwards_or_refused(plac
 WRITTEN = json.dumps(STAGE2_EXAMPLE)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WRITTEN) - 1))
 def test_wherever_an_answer_is_cut_off_what_is_left_is_valid_and_says_so(length: int) -> None:
     salvaged = salvage_truncated(WRITTEN[:length], "stage2")
