@@ -91,7 +91,7 @@ lock: ## Bring the lock files up to date with pyproject.toml; needs uv and a net
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it, or name it with make lock UV=path." >&2; exit 1; }
 	$(UV) $(COMPILE) --output-file requirements.lock --all-extras pyproject.toml
 	echo hatchling | $(UV) $(COMPILE) --output-file requirements-image.lock --constraints requirements.lock \
-	  --extra worker --extra ocr pyproject.toml -
+	  --extra worker --extra ocr --extra llm pyproject.toml -
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build output; data of make up stays

@@ -33,7 +33,11 @@ class ExtractionOutcome:
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Turns a picture of a menu into a result. One instance serves one worker process, one job at a time."""
+    """Turns a picture of a menu into a result.
+
+    One instance serves one worker process: one job at a time in Celery's prefork pool, several at once, each in its own
+    thread, in the threads pool.
+    """
 
     name: str
 
@@ -46,25 +50,36 @@ class TransientExtractionError(Exception):
     """Trying again later may help: network, timeout, HTTP 408/429/5xx, an overloaded provider.
 
     ``retry_after`` (seconds) is the provider's own wish and replaces the computed backoff where it is longer.
+    ``token_usage`` is what the failed attempt cost, where a model was paid for it.
     """
 
-    def __init__(self, message: str, code: str = "EXTRACTION_FAILED", retry_after: float | None = None) -> None:
-        super().__init__(message, code, retry_after)
+    def __init__(
+        self,
+        message: str,
+        code: str = "EXTRACTION_FAILED",
+        retry_after: float | None = None,
+        token_usage: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code, retry_after, token_usage)
         self.message = message
         self.code = code
         self.retry_after = retry_after
+        self.token_usage = token_usage
 
     def __str__(self) -> str:
         return self.message
 
 
 class PermanentExtractionError(Exception):
-    """Trying again cannot help; the job fails at once with this code and message."""
+    """Trying again cannot help; the job fails at once with this code and message. ``token_usage`` as above."""
 
-    def __init__(self, message: str, code: str = "EXTRACTION_FAILED") -> None:
-        super().__init__(message, code)
+    def __init__(
+        self, message: str, code: str = "EXTRACTION_FAILED", token_usage: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, code, token_usage)
         self.message = message
         self.code = code
+        self.token_usage = token_usage
 
     def __str__(self) -> str:
         return self.message

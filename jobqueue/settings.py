@@ -28,6 +28,16 @@ class Settings(BaseSettings):
 
     extractor: str = Field("ocr", validation_alias="JOBQUEUE_EXTRACTOR")
 
+    llm_model: str | None = Field(None, validation_alias="JOBQUEUE_LLM_MODEL")
+    """``provider:name`` as pydantic-ai spells it; needed by the extractors ``llm`` and ``hybrid``."""
+    llm_base_url: str | None = Field(None, validation_alias="JOBQUEUE_LLM_BASE_URL")
+    """Where the provider's API is served, if not at the provider's own address."""
+    llm_api_key: SecretStr | None = Field(None, validation_alias="JOBQUEUE_LLM_API_KEY")
+    llm_timeout: float = Field(90.0, gt=0, le=1800, validation_alias="JOBQUEUE_LLM_TIMEOUT")
+    """How long a model may take over one picture, a repair of its answer included."""
+    hybrid_threshold: float = Field(0.8, ge=0, le=1, validation_alias="JOBQUEUE_HYBRID_THRESHOLD")
+    """The extractor ``hybrid`` asks the model where the OCR is less confident than this."""
+
     private_image_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), validation_alias="JOBQUEUE_PRIVATE_IMAGE_HOSTS"
     )
@@ -68,7 +78,16 @@ class Settings(BaseSettings):
             return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("celery_broker_url", "jwt_secret", "jwks_url", "retention_days", mode="before")
+    @field_validator(
+        "celery_broker_url",
+        "jwt_secret",
+        "jwks_url",
+        "llm_model",
+        "llm_base_url",
+        "llm_api_key",
+        "retention_days",
+        mode="before",
+    )
     @classmethod
     def _empty_is_not_given(cls, value: Any) -> Any:
         # Compose files pass variables on empty, and Celery takes an empty address for a RabbitMQ on this machine.
@@ -90,7 +109,7 @@ class Settings(BaseSettings):
             raise ValueError("must be at least 32 bytes long; copy the whole JWT secret of the project")
         return value
 
-    @field_validator("jwks_url")
+    @field_validator("jwks_url", "llm_base_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("https://", "http://")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -20,6 +20,7 @@ from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
 from jobqueue.store.cancellation import CANCELLED_CODE
 from jobqueue.store.claim import ClaimedJob, claim_job
 from jobqueue.store.completion import Completion, cancel_attempt, complete_attempt, fail_attempt, requeue_attempt
+from jobqueue.token_usage import added_usage
 from worker.lease_keeper import Lease
 from worker.progress import JobCancelledError, LeaseLostError, ProgressReporter
 from worker.resources import WorkerResources
@@ -84,6 +85,8 @@ class Attempt:
         self._job = job
         self._lease = lease
         self._began = time.monotonic()
+        # Of this attempt and those before it; also an attempt that fails is paid for.
+        self._token_usage = job.token_usage
 
     def run(self) -> None:
         try:
@@ -92,10 +95,12 @@ class Attempt:
             self._end_if_cancelled()
             log.warning("Job %s was taken over; attempt %d stops.", self._job.id, self._job.attempt)
         except (PermanentExtractionError, ImageRejectedError) as error:
+            self._spend(getattr(error, "token_usage", None))
             self._fail(error.code, error.message)
         except InvalidResultError as error:
             self._fail("INVALID_RESULT", f"The extractor's answer could not be used. {error.message}")
         except TransientExtractionError as error:
+            self._spend(error.token_usage)
             self._try_again(error.code, error.message, error.retry_after)
         except SoftTimeLimitExceeded:
             limit = self._resources.settings.time_limit
@@ -127,15 +132,19 @@ class Attempt:
             prompt_version=self._job.prompt_version,
             report=report,
         )
+        self._spend(getattr(outcome, "token_usage", None))
         check_outcome(outcome, self._job.schema_version)
         return outcome
+
+    def _spend(self, token_usage: Any) -> None:
+        self._token_usage = added_usage(self._token_usage, token_usage)
 
     def _complete(self, outcome: ExtractionOutcome) -> None:
         completion = Completion(
             result=outcome.result,
             processing_time=self._elapsed_ms(),
             confidence=outcome.confidence,
-            token_usage=outcome.token_usage,
+            token_usage=self._token_usage,
             uncertain_items=outcome.result.get("uncertainItems", []),
             superfluous_text=outcome.result.get("superfluousText", []),
         )
@@ -149,7 +158,15 @@ class Attempt:
             return
         delay = backoff_seconds(charged, self._resources.settings.retry_backoff, retry_after=retry_after)
         queued = self._store(
-            lambda c: requeue_attempt(c, self._job.id, attempt, code=code, message=message, delay_seconds=delay)
+            lambda c: requeue_attempt(
+                c,
+                self._job.id,
+                attempt,
+                code=code,
+                message=message,
+                delay_seconds=delay,
+                token_usage=self._token_usage,
+            )
         )
         if queued:
             # Flower shows tracebacks with all that led to them, and what an extractor said is not for it.
@@ -159,7 +176,13 @@ class Attempt:
         elapsed = self._elapsed_ms()
         failed = self._store(
             lambda c: fail_attempt(
-                c, self._job.id, self._job.attempt, code=code, message=message, processing_time=elapsed
+                c,
+                self._job.id,
+                self._job.attempt,
+                code=code,
+                message=message,
+                processing_time=elapsed,
+                token_usage=self._token_usage,
             )
         )
         if failed:

@@ -26,7 +26,12 @@ class WorkerResources:
     leases: LeaseKeeper
 
 
+# Connections beyond these few are opened for a burst and closed after it: a pool of fifty threads writes seldom, and
+# fifty idle connections for each process would be a burden on Postgres.
+LASTING_CONNECTIONS = 5
+
 _lock = threading.Lock()
+_threads = 1
 _made: tuple[int, WorkerResources] | None = None
 
 
@@ -39,6 +44,12 @@ def worker_resources() -> WorkerResources:
         return _made[1]
 
 
+def expect_threads(count: int) -> None:
+    """Say before the resources are first used how many threads of this process run jobs at once."""
+    global _threads  # noqa: PLW0603 - as above
+    _threads = count
+
+
 def _make() -> WorkerResources:
     settings = load_settings()
     limit_waits()
@@ -46,6 +57,9 @@ def _make() -> WorkerResources:
         settings.required_database_url,
         application_name="menu-jobqueue worker",
         connect_args={"connection_factory": DeadlineConnection},
+        pool_size=LASTING_CONNECTIONS,
+        # One for each thread and one for the lease keeper, so that none ever waits for another's.
+        max_overflow=max(0, _threads + 1 - LASTING_CONNECTIONS),
     )
     database = Database(engine)
     return WorkerResources(

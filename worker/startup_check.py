@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery, signals
+from celery.concurrency import get_implementation
+from celery.concurrency.thread import TaskPool as ThreadPool
 
 from jobqueue.errors import JobQueueError
 from jobqueue.settings import load_settings
 from worker.extractors.loading import load_extractor
+from worker.large_blocks import give_large_blocks_back
+from worker.resources import expect_threads
 
 
 def install_startup_check(app: Celery) -> None:
@@ -22,6 +26,9 @@ def install_startup_check(app: Celery) -> None:
             required = (settings.required_database_url, settings.required_redis_url)
             del required
             load_extractor(settings.extractor)
+            if issubclass(get_implementation(sender.pool_cls), ThreadPool):
+                expect_threads(sender.concurrency)
+                give_large_blocks_back()
         except JobQueueError as error:
             # Celery logs any other exception of a signal's receiver and goes on.
             raise SystemExit(f"Error: {error.message}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "
 _MAX_JPEG_SCANS = 100
 # Encoders that cut a PNG into the smallest chunks need 2,500 for 20 MB.
 _MAX_PARTS = 10_000
+# A decoded picture takes up to four bytes a pixel; a process of many threads must not hold one for each at once.
+_decoding = threading.BoundedSemaphore(4)
 # What Pillow's parsers raise on damaged data. Not `Exception`: a worker's time limit arrives as one, too.
 _DAMAGE = (
     OSError,
@@ -53,7 +56,8 @@ def check_picture(data: bytes, max_pixels: int) -> CheckedPicture:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_cost(data, image, max_pixels)
-            image.load()
+            with _decoding:
+                image.load()
             return CheckedPicture(_MEDIA_TYPES[image.format or ""], *image.size)
     except UnidentifiedImageError:
         kind = file_kind(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, func, tuple_, update
@@ -18,6 +19,7 @@ class ClaimedJob:
     """What a worker needs to know of the job it now holds.
 
     ``attempt`` is its fencing token, ``charged_attempt`` the number among the ``MAX_ATTEMPTS`` that the job may have.
+    ``token_usage`` is that of the attempts before this one.
     """
 
     id: UUID
@@ -28,6 +30,7 @@ class ClaimedJob:
     prompt_version: str
     attempt: int
     charged_attempt: int
+    token_usage: dict[str, Any] | None = None
 
 
 CHARGED_ATTEMPTS = JOBS.c.attempt - JOBS.c.uncharged_attempts
@@ -64,6 +67,7 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
             JOBS.c.prompt_version,
             JOBS.c.attempt,
             CHARGED_ATTEMPTS,
+            JOBS.c.token_usage,
         )
     ).one_or_none()
     return None if row is None else ClaimedJob(*row)

@@ -57,21 +57,41 @@ def complete_attempt(connection: Connection, job_id: UUID, attempt: int, complet
 
 
 def fail_attempt(
-    connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, processing_time: int
+    connection: Connection,
+    job_id: UUID,
+    attempt: int,
+    *,
+    code: str,
+    message: str,
+    processing_time: int,
+    token_usage: dict[str, Any] | None = None,
 ) -> bool:
     """End the job as failed; false when the attempt no longer holds it or it was cancelled."""
-    values = {"status": JobStatus.FAILED.value, "processing_time": processing_time, **_error(code, message)}
+    values = {
+        "status": JobStatus.FAILED.value,
+        "processing_time": processing_time,
+        "token_usage": token_usage,
+        **_error(code, message),
+    }
     return _write_as(connection, job_id, attempt, values)
 
 
 def requeue_attempt(
-    connection: Connection, job_id: UUID, attempt: int, *, code: str, message: str, delay_seconds: float
+    connection: Connection,
+    job_id: UUID,
+    attempt: int,
+    *,
+    code: str,
+    message: str,
+    delay_seconds: float,
+    token_usage: dict[str, Any] | None = None,
 ) -> bool:
     """Put the job back for another attempt after ``delay_seconds``; false as above."""
     values = {
         "status": JobStatus.QUEUED.value,
         "run_after": seconds_from_now(delay_seconds),
         "lease_expires_at": None,
+        "token_usage": token_usage,
         **_error(code, message),
     }
     return _write_as(connection, job_id, attempt, values)

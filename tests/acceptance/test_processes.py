@@ -264,3 +264,10 @@ def test_a_worker_without_its_extractor_does_not_start(processes: Processes) -> 
     assert code not in (0, None)
     assert "Traceback" not in str(lines)
     assert lines[-1].startswith("Error: JOBQUEUE_EXTRACTOR is wrong: ")
+
+
+def test_a_worker_without_its_model_does_not_start(processes: Processes) -> None:
+    code, lines = ended_by_itself(processes, WORKER, JOBQUEUE_EXTRACTOR="llm")
+    assert code not in (0, None)
+    assert "Traceback" not in str(lines)
+    assert lines[-1].startswith("Error: JOBQUEUE_LLM_MODEL is not set; ")

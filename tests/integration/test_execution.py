@@ -91,6 +91,11 @@ def raising(error: BaseException) -> Step:
     return step
 
 
+def make_due(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE menu_extraction_jobs SET run_after = clock_timestamp()"))
+
+
 def returning(outcome: Any) -> Step:
     return lambda _image, _report: outcome
 
@@ -157,8 +162,7 @@ def test_a_transient_error_puts_the_job_back_until_the_fourth_attempt(
     waiting = execute(raising(error))
     assert (waiting.status, waiting.attempt, waiting.error_code) == ("queued", 1, code)
     for attempt in (2, 3):
-        with engine.begin() as connection:
-            connection.execute(text("UPDATE menu_extraction_jobs SET run_after = clock_timestamp()"))
+        make_due(engine)
         claimed(engine, job.id)
         requeue(engine, job.id, attempt)
     ended = execute(raising(error))
@@ -180,6 +184,38 @@ def test_a_permanent_error_fails_the_job_at_once_in_its_own_words(
 ) -> None:
     ended = execute(raising(error))
     assert (ended.status, ended.attempt, ended.error_code, ended.error) == ("failed", 1, code, message)
+
+
+def test_what_every_attempt_cost_is_added_up(
+    execute: Execute, manager: JobQueueManager, engine: Engine, job: ExtractionJob
+) -> None:
+    usage = {"inputTokens": 100, "outputTokens": 10, "estimatedCost": 0.5}
+    waiting = execute(raising(TransientExtractionError("Busy.", "BUSY", token_usage=usage)))
+    assert (waiting.status, waiting.token_usage) == ("queued", usage)
+    make_due(engine)
+    assert execute(raising(TransientExtractionError("Down.", "DOWN"))).token_usage == usage
+    make_due(engine)
+    ended = execute(returning(ExtractionOutcome(RESULT, 0.5, {**usage, "estimatedCost": None})))
+    assert ended.status == "completed"
+    assert ended.token_usage == {"inputTokens": 200, "outputTokens": 20, "estimatedCost": 0.5}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        raising(PermanentExtractionError("No.", "NO", token_usage={"inputTokens": 7})),
+        returning(ExtractionOutcome({"dishes": []}, 0.5, {"inputTokens": 7})),
+        returning(ExtractionOutcome(RESULT, 7, {"inputTokens": 7})),
+    ],
+)
+def test_a_job_that_fails_keeps_what_it_cost(execute: Execute, step: Step) -> None:
+    ended = execute(step)
+    assert (ended.status, ended.token_usage) == ("failed", {"inputTokens": 7})
+
+
+def test_a_usage_that_cannot_be_stored_does_not_keep_the_failure_from_being(execute: Execute) -> None:
+    ended = execute(raising(PermanentExtractionError("No.", "NO", token_usage={"cost": float("nan")})))
+    assert (ended.error_code, ended.token_usage) == ("NO", None)
 
 
 def test_an_unexpected_error_is_named_by_its_kind_alone(execute: Execute) -> None:

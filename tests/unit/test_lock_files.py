@@ -57,7 +57,7 @@ def closure(requirements: Iterable[Requirement]) -> set[str]:
 
 
 BUILD = [Requirement(text) for text in PYPROJECT["build-system"]["requires"]]
-LOCKS = {"requirements.lock": direct(EXTRAS), "requirements-image.lock": direct(["ocr", "worker"]) + BUILD}
+LOCKS = {"requirements.lock": direct(EXTRAS), "requirements-image.lock": direct(["llm", "ocr", "worker"]) + BUILD}
 
 
 @pytest.mark.parametrize(("lock", "wanted"), LOCKS.items())

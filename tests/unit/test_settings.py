@@ -53,6 +53,9 @@ def test_everything_but_the_addresses_has_a_default() -> None:
         *(("JOBQUEUE_LEASE_SECONDS", value) for value in ("0.5", "3601", "nan", "long")),
         *(("JOBQUEUE_SOFT_SHUTDOWN_SECONDS", value) for value in ("0", "3601", "x")),
         *(("JOBQUEUE_TIME_LIMIT", value) for value in ("4", "1801", "2.5", "x")),
+        *(("JOBQUEUE_LLM_TIMEOUT", value) for value in ("0", "-1", "1801", "nan", "x")),
+        *(("JOBQUEUE_LLM_BASE_URL", value) for value in ("localhost:8000", "ftp://h/v1")),
+        *(("JOBQUEUE_HYBRID_THRESHOLD", value) for value in ("-0.1", "1.1", "nan", "high")),
         *(("JOBQUEUE_RETRY_BACKOFF", value) for value in ("0", "601", "nan", "-1", "x")),
     ],
 )
@@ -86,6 +89,7 @@ def test_secrets_are_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://:{SECRET}@h/0")
     monkeypatch.setenv("CELERY_BROKER_URL", f"amqp://u:{SECRET}@h//")
     monkeypatch.setenv("JOBQUEUE_FLOWER_PASSWORD", SECRET)
+    monkeypatch.setenv("JOBQUEUE_LLM_API_KEY", SECRET)
     settings = load_settings()
     assert SECRET in settings.required_database_url + settings.broker_url  # read before, as a program would
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

@@ -8,7 +8,12 @@ from typing import Any
 from jobqueue.errors import InvalidInputError
 from jobqueue.extraction import Extractor
 
-BUILT_IN = {"ocr": "worker.extractors.ocr:OcrExtractor"}
+BUILT_IN = {
+    "ocr": "worker.extractors.ocr:OcrExtractor",
+    "llm": "worker.extractors.llm.extractor:LlmExtractor",
+    "hybrid": "worker.extractors.hybrid:HybridExtractor",
+}
+EXTRAS = {"ocr": "ocr", "llm": "llm", "hybrid": "ocr,llm"}
 
 
 def load_extractor(name: str) -> Extractor:
@@ -24,7 +29,7 @@ def load_extractor(name: str) -> Extractor:
     try:
         found: Any = getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:
-        extra = f"; install menu-jobqueue[{name}]" if name in BUILT_IN else ""
+        extra = f"; install menu-jobqueue[{EXTRAS[name]}]" if name in EXTRAS else ""
         raise _wrong(f"{name!r} needs the module {error.name}, which is not installed{extra}") from None
     except AttributeError:
         raise _wrong(f"{module_name} has no {attribute}") from None
