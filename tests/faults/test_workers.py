@@ -26,7 +26,7 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
     # The message is acknowledged by the main process, so there is no child to kill.
     victims = (WORKER, WORKER) if step == steps.BEFORE_ACK else (CHILD, WORKER, CHILD)
     kills = tuple(Kill(step, at, victim) for at, victim in zip((10, 40, 70), victims, strict=False))
-    with make_world(kills=kills) as world:
+    with make_world(workers=1, notifiers=1, kills=kills) as world:
         world.submit(210)
         with world.submitting(per_second=20):
             world.until(lambda: len(world.kills()) == len(kills), "the kills")
@@ -34,7 +34,7 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
 
 
 def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(100)
         world.fault()
         world.submit(3, script="kill")
@@ -44,7 +44,7 @@ def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finis
 
 
 def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(250)
         with world.submitting(per_second=20):
             for number, worker in enumerate(world.workers):
@@ -59,7 +59,7 @@ def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, fini
 
 
 def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(8, script=LONG)
         world.submit(210)
         worker, submitted = world.workers[0], world.submitter.submitted
@@ -80,7 +80,7 @@ def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld
 
 def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world: MakeWorld, finish: Check) -> None:
     """The late results come while the second attempt is at work, where only the fence tells them apart."""
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(8, script="work:700,work:4000")
         world.submit(210)
         stopped = world.workers[0]
