@@ -23,6 +23,8 @@ def count_parts(data: bytes, at_most: int) -> int:
 def _png_chunks(data: bytes, at_most: int) -> int:
     count, position = 0, len(_PNG)
     while position < len(data) and count <= at_most:
+        if data[position + 4 : position + 8] == b"IEND":
+            break  # what follows is never read
         position += 12 + int.from_bytes(data[position : position + 4], "big")
         count += 1
     return count

@@ -192,7 +192,7 @@ def test_a_write_that_waited_for_a_new_term_to_begin_is_refused(
     assert lead is not None
     end_lead(engine)
     database = Database(engine)
-    with engine.connect() as successor, ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(2) as threads, engine.connect() as successor:
         assert take_lead(successor, "second") is not None
         numbering = threads.submit(database.statement, lambda c: number_pending(c, lead.term, 0, 10))
         sweep = threads.submit(database.statement, lambda c: reap_expired_leases(c, lead.term, 10, LIMITS))

@@ -6,6 +6,7 @@ import io
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -114,7 +115,7 @@ def test_damage_of_any_kind_is_a_refusal_or_still_a_picture(kind: str, changes: 
 
 
 JPEG = SAMPLES["JPEG"]
-ENDLESS = {
+ENDLESS: dict[str, Callable[[int], bytes]] = {
     "chunks that mean nothing": lambda number: with_chunks(chunk(b"prPr", b"") * number),
     "texts": lambda number: with_chunks(chunk(b"tEXt", b"a\0b") * number),
     "rows of nothing": lambda number: SAMPLES["PNG"][:-12] + chunk(b"IDAT", b"") * number + SAMPLES["PNG"][-12:],
