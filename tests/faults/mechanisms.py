@@ -315,7 +315,7 @@ def switch_off_in_database(without: str | None, engine: Engine) -> None:
     statement = None if without is None else MECHANISMS[without].in_database
     if statement is not None:
         with engine.begin() as connection:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_cut_between_commit_and_answer(make_world: MakeWorld, finish: Check) -> 
         world.submit(200)
         world.fault()
         for _ in range(20):
-            proxy.swallow_next_answer_to(b"COMMIT")
+            proxy.swallow_next_answer_to(b"COMMIT\0")
             world.submit(1)
         assert proxy.swallowed == 20
         finish(world, "submitter cut off between COMMIT and its answer, 20 times")

@@ -11,6 +11,7 @@ from tests.faults.conftest import Check, MakeWorld
 from tests.faults.steps import CHILD, WORKER, Kill
 
 LONG = "work:3000,work:30"
+LATE = "work:1500,work:4000"
 STEPS = [
     steps.BEFORE_CLAIM,
     steps.AFTER_CLAIM,
@@ -26,7 +27,7 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
     # The message is acknowledged by the main process, so there is no child to kill.
     victims = (WORKER, WORKER) if step == steps.BEFORE_ACK else (CHILD, WORKER, CHILD)
     kills = tuple(Kill(step, at, victim) for at, victim in zip((10, 40, 70), victims, strict=False))
-    with make_world(kills=kills) as world:
+    with make_world(workers=1, notifiers=1, kills=kills) as world:
         world.submit(210)
         with world.submitting(per_second=20):
             world.until(lambda: len(world.kills()) == len(kills), "the kills")
@@ -34,7 +35,7 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
 
 
 def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(100)
         world.fault()
         world.submit(3, script="kill")
@@ -44,7 +45,7 @@ def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finis
 
 
 def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(250)
         with world.submitting(per_second=20):
             for number, worker in enumerate(world.workers):
@@ -59,16 +60,11 @@ def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, fini
 
 
 def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld, finish: Check) -> None:
-    with make_world() as world:
+    with make_world(notifiers=1) as world:
         world.submit(8, script=LONG)
         world.submit(210)
-        worker, submitted = world.workers[0], world.submitter.submitted
         with world.submitting(per_second=20):
-
-            def has_a_long_one() -> bool:
-                return any(submitted[job].script == LONG for job in world.observer.executing_in(worker, submitted))
-
-            world.until(has_a_long_one, "a long extraction in the worker to be stopped")
+            worker = world.worker_executing(LONG)
             stopped = worker.process
             worker.signal(signal.SIGQUIT)
             world.fault()
@@ -80,16 +76,14 @@ def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld
 
 def test_stopped_beyond_its_lease_a_workers_late_results_are_refused(make_world: MakeWorld, finish: Check) -> None:
     """The late results come while the second attempt is at work, where only the fence tells them apart."""
-    with make_world() as world:
-        world.submit(8, script="work:700,work:4000")
+    # Without a time limit: a stopped worker would exceed it.
+    with make_world(notifiers=1, environment={"JOBQUEUE_TIME_LIMIT": "120"}) as world:
+        world.submit(8, script=LATE)
         world.submit(210)
-        stopped = world.workers[0]
-        executing = world.observer.executing_in
-        submitted = world.submitter.submitted
-        world.until(lambda: bool(executing(stopped, submitted)), "executions in the worker to be stopped")
+        stopped = world.worker_executing(LATE)
         world.fault()
         stopped.signal(signal.SIGSTOP, tree=True)
-        held = executing(stopped, submitted)
+        held = world.observer.executing_in(stopped, world.submitter.submitted)
         assert held
         world.until(lambda: world.observer.taken_over(held), "second attempts elsewhere")
         stopped.signal(signal.SIGCONT, tree=True)

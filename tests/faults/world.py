@@ -237,6 +237,19 @@ class World:
         heard_at = [one.at for one in self.constant.seen]
         return _line(fault, verdict, heard_at, sorted([*self.faults_at, *killed]))
 
+    def worker_executing(self, script: str) -> Supervised:
+        """A worker that is at work on a job with this script."""
+
+        def look() -> list[Supervised]:
+            submitted = self.submitter.submitted
+            return [
+                worker
+                for worker in self.workers
+                if any(submitted[job].script == script for job in self.observer.executing_in(worker, submitted))
+            ]
+
+        return eventually(look, within=PATIENCE_SECONDS, what=f"a worker that executes {script}")[0]
+
     def everything_heard(self) -> bool:
         """Whether all jobs submitted so far have ended and both subscribers know it."""
         heard = min(len(subscriber.seen) for subscriber in (self.resuming, self.constant))
