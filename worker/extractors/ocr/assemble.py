@@ -21,7 +21,7 @@ _TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+"
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
-    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd$", re.IGNORECASE
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$", re.IGNORECASE
 )
 
 
@@ -191,7 +191,8 @@ class _Walk:
     def _takes_name_above(self, pending: Sequence[Row], row: Row) -> bool:
         """Whether the price stands at the end of the description, so that the name is further up."""
         expected = self._style.price_on_description or self._side is Side.BELOW
-        if self._style.larger_above and is_set_under(row, pending[-1]):
+        style = self._style
+        if style.larger_above and row.height <= style.under_height and is_set_under(row, pending[-1]):
             return True
         return expected and reads_like_description(row.text)
 

@@ -110,7 +110,7 @@ def _outer_whole(part: Line, prices: Sequence[Price]) -> Price | None:
     whole = [
         price
         for price in prices
-        if price.evidence is Evidence.WHOLE and price.value and price.value >= 1 and not 1900 <= price.value < 2100
+        if price.evidence is Evidence.WHOLE and price.value and price.value >= 1 and not 1700 <= price.value < 2100
     ]
     text = part.text
     for price in reversed(whole):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from worker.extractors.ocr.link import Row
-from worker.extractors.ocr.pieces import TextPiece
+from worker.extractors.ocr.pieces import TextPiece, is_size
 
 NEAR = 1.2
 """Pieces of text no further apart than so many heights are one run of words."""
@@ -30,6 +30,8 @@ def _belong_together(left: Row, right: Row) -> bool:
     height = max(left.height, right.height)
     if abs(left.y - right.y) > 0.5 * height or left.price_pieces:
         return False
+    if is_size(right.text) and not right.price_pieces and not left.text[-1:].isdigit():
+        return False  # the heading of a column of sizes, beside that of the section
     gap = right.texts[0].x0 - left.texts[-1].x1
     if gap < -height or not re.search(r"[^\W\d_]{2}", left.text):  # numbers, such as calories, are no name
         return False

@@ -27,6 +27,8 @@ class PageStyle:
     """Whether prices mostly stand in a line that reads like a description, with the name above."""
     larger_above: bool
     """Whether priced lines mostly stand under a line in larger type: the name, which has no price itself."""
+    under_height: float = 0.0
+    """Lines with a price that are set under their name are no higher than this."""
 
 
 def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyle:
@@ -41,7 +43,7 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
     ]
     capitals = sum(is_capitals(row.text) for row in priced) > 0.5 * len(priced)
     under = [
-        row
+        (above, row)
         for block in blocks
         for above, row in pairwise(block)
         if row.price_pieces and not above.price_pieces and is_set_under(row, above)
@@ -61,7 +63,15 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
         step,
         len(described) >= 0.4 * len(priced),
         larger_above,
+        _between(under),
     )
+
+
+def _between(pairs: Sequence[tuple[Row, Row]]) -> float:
+    """The height half way between that of names and that of the priced lines under them."""
+    if not pairs:
+        return 0.0
+    return (median(above.height for above, _ in pairs) * median(row.height for _, row in pairs)) ** 0.5
 
 
 def is_set_under(row: Row, above: Row) -> bool:
