@@ -39,7 +39,7 @@ class Price:
     """Written with two decimals."""
 
 
-_NUMBER = r"(?:(?<=\s)|(?<![^\W_]))\d{1,3}(?:\s\d{3})+(?=\s?(?:Ft|kr|K[čc]|z[łl]|HUF|CZK|PLN|SEK|NOK|DKK|€|₫|đ|VND|Rp|RSD)(?![^\W\d_]))|\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
+_NUMBER = r"(?:(?<=\s)|(?<![^\W_]))\d{1,3}(?:\s\d{3})+(?=\s?(?:Ft|kr|K[čc]|z[łl]|HUF|CZK|PLN|SEK|NOK|DKK|€|₫|đ|VND|Rp|RSD)(?![^\W\d_]))|(?:^|(?<=[-–—:.]\s))\d{1,3}(?:\s\d{3})+(?=\W*$)|\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
 _UNIT = (
     r"oz|ounces?|ml|cl|dl|l|lt|ltr|litres?|liters?|g|gr|grams?|kg|lbs?|pcs?|pieces?|inch(?:es)?|in|cm|mm|mins?|minutes?|"
     r"am|a\.m|pm|p\.m|h|hrs?|hours?|k?cal|kj|people|persons?|ppl|pax|years?|st|nd|rd|th|x|ct|pack|pk|abv|proof|st\.|"
