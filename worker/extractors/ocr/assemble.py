@@ -118,6 +118,8 @@ class _Walk:
         above = pending[-1]
         before = pending[-2].y if len(pending) > 1 else self._last_y
         gap = row.y - above.y
+        if gap < 0.5 * row.height:  # beside it, not above it
+            return False
         # After a description the name's first line is no further from it than from its own second line.
         share = 1.0 if len(pending) > 1 and not _alike(pending[-2], above, self._style) else 0.88
         nearer = before is None or gap < share * (above.y - before)
