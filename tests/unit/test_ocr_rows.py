@@ -40,3 +40,14 @@ def test_two_halves_of_a_description_are_one_row() -> None:
     assert [row.text for row in joined([read("tomato, basil", 50, 100), read("and olives", 215, 101)])] == [
         "tomato, basil and olives"
     ]
+
+
+def test_the_heading_of_a_column_of_sizes_joins_no_heading_of_a_section() -> None:
+    page = [read("BEERS", 50, 100, height=34), read("Small", 160, 102)]
+    assert [row.text for row in joined(page)] == ["BEERS", "Small"]
+
+
+def test_a_name_in_a_column_of_its_own_joins_none_in_the_column_before() -> None:
+    drinks = [("Latte", "10"), ("Mocha", "10"), ("Cortado", "10")]
+    page = listing(*drinks, x=300, right=480) + [read("Rooibos", 50, 140)]
+    assert {"Rooibos", "Mocha"} <= {row.text for row in joined(page)}

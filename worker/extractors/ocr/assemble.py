@@ -21,7 +21,8 @@ _TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+"
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
-    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$", re.IGNORECASE
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$",
+    re.IGNORECASE,
 )
 
 

@@ -57,7 +57,9 @@ class _Page:
         if self._lacks_mark(price) and value >= 10:
             # The mark was read as the first digit: £23.50 as 523.50.
             rest = float(f"{value:.2f}"[1:])
-            if self._fits(rest) and (not self._fits(value) or (self._always_marked and str(value)[0] in LOOK_LIKE_A_MARK)):
+            if self._fits(rest) and (
+                not self._fits(value) or (self._always_marked and str(value)[0] in LOOK_LIKE_A_MARK)
+            ):
                 return replace(price, value=rest, repaired=True)
         return price
 

@@ -69,7 +69,9 @@ _NO_PRICE = re.compile(
 )
 _HOURS = re.compile(r"\b\d{1,2}[.:]\d{2}\s?(?:-|–|—|to|bis|à|a)\s?\d{1,2}[.:]\d{2}\b", re.IGNORECASE)
 _TIME = r"(?:[01]?\d|2[0-4])[.:h][0-5][05]"
-_FROM_TO = re.compile(rf"(?<![\d.,:]){_TIME}\s?(?:-|–|—|až|do|till?|bis|to|a|à|às|alle|—)\s?{_TIME}(?![\d.,:])", re.IGNORECASE)
+_FROM_TO = re.compile(
+    rf"(?<![\d.,:]){_TIME}\s?(?:-|–|—|až|do|till?|bis|to|a|à|às|alle|—)\s?{_TIME}(?![\d.,:])", re.IGNORECASE
+)
 """Two times of day, of which the later one stands behind."""
 _OPENING = re.compile(
     r"\b(?:open|hours?|daily|(?:mon|tue|wed|thu|fri|sat|sun)\w{0,6}|ouvert|abierto|aperto|geöffnet|lun|mar|mer|jeu|ven|"
@@ -98,7 +100,9 @@ def find_prices(text: str) -> list[Price]:
 
 def _blank(text: str) -> str:
     """``text`` with what looks like a price and is none overwritten, so that places stay the same."""
-    text = _FROM_TO.sub(lambda match: "\N{BULLET}" * len(match.group()) if is_hours(match.group()) else match.group(), text)
+    text = _FROM_TO.sub(
+        lambda match: "\N{BULLET}" * len(match.group()) if is_hours(match.group()) else match.group(), text
+    )
     if _OPENING.search(text):
         text = _HOURS.sub(lambda match: "\N{BULLET}" * len(match.group()), text)
     return _NO_PRICE.sub(lambda match: "\N{BULLET}" * len(match.group()), text)
