@@ -64,5 +64,5 @@ def test_a_name_in_two_lines_keeps_the_price_beside_its_second_line() -> None:
     page = []
     for index, name in enumerate(NAMES):
         page += [read(name, 50, 100 + 70 * index), read_right(f"1{index}.50", 700, 100 + 70 * index)]
-    page += [read("Bruschetta with", 50, 450), read("tomatoes", 50, 480), read_right("15.50", 700, 480)]
+    page += [read("Bruschetta with", 50, 450), read("tomatoes", 50, 474), read_right("15.50", 700, 474)]
     assert prices(page) == expected() | {"tomatoes": [15.5]}

@@ -76,7 +76,7 @@ def test_a_heading_over_a_name_that_has_its_price_below_stays_a_heading() -> Non
         y = 100 + 300 * section
         page.append(read(heading, 250, y, height=36))
         for index, name in enumerate(names):
-            top = y + 60 + 110 * index
+            top = y + 46 + 110 * index
             page.append(read(name, 240, top, height=26))
             if index:
                 page.append(read("máslo, smetana", 245, top + 26, height=18))

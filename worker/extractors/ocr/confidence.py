@@ -8,7 +8,6 @@ from statistics import median
 from worker.extractors.ocr.headers import THRESHOLD
 from worker.extractors.ocr.menu import FoundCategory, FoundItem, FoundMenu
 
-
 SURE = 4.8
 """The log-odds of an item about which nothing speaks against it."""
 MISREAD = 6.1

@@ -7,7 +7,9 @@ import re
 from worker.extractors.ocr.wording import is_capitals
 
 _NUMBERING = re.compile(r"^(?:\(?[A-Z]?\d{1,3}[.):]|#\s?\d{1,3}\b|No\.?\s?\d{1,3}\b)\s+(?=\D)")
-_JOINING = frozenset("or and with of in on the ou et de la y con e o und oder mit".split())
+_JOINING = frozenset(
+    ["or", "and", "with", "of", "in", "on", "the", "ou", "et", "de", "la", "y", "con", "e", "o", "und", "oder", "mit"]
+)
 _DIETS = re.compile(r"(?<=\w)(?:\s+(?:v|vg|ve|vgn|gf|g|df|n|nf))+$")
 """Marks for diets behind a name, as in ``Garlic bread v vg``."""
 

@@ -69,7 +69,7 @@ def cut_pieces(lines: Sequence[Line]) -> list[Piece]:
 
 
 def _with_volumes(parts: Sequence[Line]) -> list[Line]:
-    """The parts with ``0,31`` and its like read as volumes, ``0,3 l``, where nothing else on the page costs so little."""
+    """The parts with ``0,31`` and its like read as volumes, ``0,3 l``, where nothing else costs so little."""
     volumes = {id(part): found for part in parts if (found := _VOLUME.fullmatch(part.text))}
     others = [price.value for part in parts if id(part) not in volumes for price in find_prices(part.text)]
     if not volumes or sum(value is not None and value >= 1 for value in others) < len(others) or len(others) < 3:

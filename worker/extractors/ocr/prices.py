@@ -39,7 +39,13 @@ class Price:
     """Written with two decimals."""
 
 
-_NUMBER = r"(?:(?<=\s)|(?<![^\W_]))\d{1,3}(?:\s\d{3})+(?=\s?(?:Ft|kr|K[čc]|z[łl]|HUF|CZK|PLN|SEK|NOK|DKK|€|₫|đ|VND|Rp|RSD)(?![^\W\d_]))|(?:^|(?<=[-–—:.]\s))\d{1,3}(?:\s\d{3})+(?=\W*$)|\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
+_SPACED = r"\d{1,3}(?:\s\d{3})+"
+_NUMBER = (
+    # A space groups thousands only before a mark, or where nothing but the number stands there.
+    rf"(?<![^\W_]){_SPACED}(?=\s?(?:Ft|kr|K[čc]|z[łl]|HUF|CZK|PLN|SEK|NOK|DKK|€|₫|đ|VND|Rp|RSD)(?![^\W\d_]))|"
+    rf"(?:^|(?<=[-–—:.]\s)){_SPACED}(?=\W*$)|"
+    r"\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
+)
 _UNIT = (
     r"oz|ounces?|ml|cl|dl|l|lt|ltr|litres?|liters?|g|gr|grams?|kg|lbs?|pcs?|pieces?|inch(?:es)?|in|cm|mm|mins?|minutes?|"
     r"am|a\.m|pm|p\.m|h|hrs?|hours?|k?cal|kj|people|persons?|ppl|pax|years?|st|nd|rd|th|x|ct|pack|pk|abv|proof|st\.|"
@@ -60,7 +66,8 @@ _PRICE = re.compile(
 _ASK = re.compile(r"\bM\.?P\.?(?=\s*$)|\b(?:market|seasonal|daily)\s+price\b|\ba\.?q\.?(?=\s*$)", re.IGNORECASE)
 _NO_PRICE = re.compile(
     r"""
-    \+\d[\d\s().-]{7,} | (?<![\d.,])0\d[\d\s/()-]{5,}\d | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
+    \+\d[\d\s().-]{7,} | (?<![\d.,])0\d[\d\s/()-]{5,}\d                                      # phone
+    | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
     | \b\d{1,2}[:.h]\d{2}\s?(?:am|pm|a\.m|p\.m|uhr) | \b\d{1,2}:\d{2}\b                              # time of day
     | \b1/[2-8]\b | \b\d{1,2}/\d{1,2}/\d{2,4}\b                                           # fraction, date
     | (?:since|est\.?|established|©|copyright|depuis|desde|dal|seit)\s*(?:1[89]|20)\d\d               # year
@@ -116,7 +123,7 @@ def names_hours(text: str) -> bool:
 def is_hours(text: str) -> bool:
     """Whether the two numbers in ``text`` are times of a day with hours between them, not a range of prices."""
     start, end = (int(hours) + int(minutes) / 60 for hours, minutes in re.findall(r"(\d{1,2})[.:h](\d\d)", text))
-    return 5 <= start and (end - start >= 2 or end <= 4)
+    return start >= 5 and (end - start >= 2 or end <= 4)
 
 
 def _mend(text: str) -> str:

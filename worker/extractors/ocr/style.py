@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 
 from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
@@ -71,7 +72,8 @@ def _between(pairs: Sequence[tuple[Row, Row]]) -> float:
     """The height half way between that of names and that of the priced lines under them."""
     if not pairs:
         return 0.0
-    return (median(above.height for above, _ in pairs) * median(row.height for _, row in pairs)) ** 0.5
+    # The lower of two middles: a heading and a name are larger than a name and its description.
+    return math.sqrt(median_low(above.height for above, _ in pairs) * median_low(row.height for _, row in pairs))
 
 
 def is_set_under(row: Row, above: Row) -> bool:
