@@ -58,3 +58,11 @@ def test_prices_that_lead_a_second_list_go_to_the_right() -> None:
     found = prices(page)
     assert found["Left Dish c"] == [12.0]
     assert found["Other Dish c"] == [32.0]
+
+
+def test_a_name_in_two_lines_keeps_the_price_beside_its_second_line() -> None:
+    page = []
+    for index, name in enumerate(NAMES):
+        page += [read(name, 50, 100 + 70 * index), read_right(f"1{index}.50", 700, 100 + 70 * index)]
+    page += [read("Bruschetta with", 50, 450), read("tomatoes", 50, 474), read_right("15.50", 700, 474)]
+    assert prices(page) == expected() | {"tomatoes": [15.5]}

@@ -28,6 +28,12 @@ from worker.extractors.ocr.prices import LARGEST, Evidence, find_prices
         ("12 .50", [12.5]),
         ("120 kr", [120.0]),
         ("NT$120", [120.0]),
+        ("Gulyásleves 3 250 Ft", [3250.0]),
+        ("12 500 Kč", [12500.0]),
+        ("Rétes - 5 750", [5750.0]),
+        ("125:-", [125.0]),
+        ("Fish €12.00 - €15.00", [12.0, 15.0]),
+        ("8.00 - 9.00", [8.0, 9.0]),
     ],
 )
 def test_reads_prices_in_every_notation(text: str, values: list[float]) -> None:
@@ -60,6 +66,10 @@ def test_mends_characters_read_as_others(text: str, value: float, currency: str 
         "469-640-5655",
         "Open Tuesday to Sunday 10.00 - 21.45",
         "11:30",
+        "Otevřeno denně 11.00 - 23.00",
+        "Mở cửa 18.00 – 2.00",
+        "Telefon 089 123456",
+        "Telefon 021 123 4567",
         "7UP",
         "2nd floor",
         "since 1962",

@@ -26,6 +26,8 @@ NO_NAME = 0.7
 """What it costs, in heights, to take a line that looks like a description for the name."""
 LEFT_OUT = 0.45
 """What it costs to leave a line that looks like a name without a price."""
+SECOND_LINE = 0.3
+"""How much speaks against a line that begins small but is set like a name: it may be the end of one in two lines."""
 UNLINKED = 2.0
 """What it costs to leave a price without a name."""
 
@@ -78,12 +80,13 @@ class _Names:
 
     def doubt(self, text: TextPiece) -> float:
         """How much speaks against ``text`` as a name, 0..1, from its wording and from the size of its type."""
+        ratio = text.height / self.height if self.height else 1.0
+        same_size = 0.88 <= ratio <= 1.15
         if text.extras or (not self.wordy and _describes(text.text)):
-            return 1.0
+            return SECOND_LINE if same_size and _may_end_a_name(text.text) else 1.0
         if self.in_capitals and not _begins_in_capitals(text.text):
             return 1.0
-        ratio = text.height / self.height if self.height else 1.0
-        return 0.0 if 0.88 <= ratio <= 1.15 else 0.6
+        return 0.0 if same_size else 0.6
 
 
 def _look(level: Sequence[TextPiece]) -> _Names:
@@ -96,6 +99,10 @@ def _look(level: Sequence[TextPiece]) -> _Names:
 
 def _describes(text: str) -> bool:
     return reads_like_description(split_name(text)[0])
+
+
+def _may_end_a_name(text: str) -> bool:
+    return len(text.split()) <= 3 and "," not in text and text[:1].isalpha()
 
 
 def _begins_in_capitals(text: str) -> bool:

@@ -21,7 +21,8 @@ _TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+"
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
-    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd$", re.IGNORECASE
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$",
+    re.IGNORECASE,
 )
 
 
@@ -118,6 +119,8 @@ class _Walk:
         above = pending[-1]
         before = pending[-2].y if len(pending) > 1 else self._last_y
         gap = row.y - above.y
+        if gap < 0.5 * row.height:  # beside it, not above it
+            return False
         # After a description the name's first line is no further from it than from its own second line.
         share = 1.0 if len(pending) > 1 and not _alike(pending[-2], above, self._style) else 0.88
         nearer = before is None or gap < share * (above.y - before)
@@ -191,7 +194,8 @@ class _Walk:
     def _takes_name_above(self, pending: Sequence[Row], row: Row) -> bool:
         """Whether the price stands at the end of the description, so that the name is further up."""
         expected = self._style.price_on_description or self._side is Side.BELOW
-        if self._style.larger_above and is_set_under(row, pending[-1]):
+        style = self._style
+        if style.larger_above and row.height <= style.under_height and is_set_under(row, pending[-1]):
             return True
         return expected and reads_like_description(row.text)
 

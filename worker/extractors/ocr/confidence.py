@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 from worker.extractors.ocr.headers import THRESHOLD
 from worker.extractors.ocr.menu import FoundCategory, FoundItem, FoundMenu
-from worker.extractors.ocr.prices import Evidence
+
+SURE = 4.8
+"""The log-odds of an item about which nothing speaks against it."""
+MISREAD = 6.1
+"""How much the root of the share of uncertain reading in a name takes from the log-odds; the others below likewise."""
+LINK = 5.1
+UNSOLVED = 9.1
+OTHER_SIZE = 7.9
+LARGEST_DEVIATION = 0.6
 
 
-def item_confidence(item: FoundItem, page: float) -> float:
-    """That name and price of the item are right. ``page`` is ``page_regularity`` of its page."""
-    row = item.row
-    reading = row.score * min(piece.score for piece in row.price_pieces)
-    price = row.prices[0]
-    kind = {Evidence.MARKED: 1.0, Evidence.DECIMAL: 0.99, Evidence.WHOLE: 0.93}[price.evidence]
-    if price.repaired:
-        kind *= 0.9
-    if len(row.prices) > 1:
-        kind *= 0.9
-    words = len(item.name.split())
-    shape = 1.0 if words <= 6 else max(0.5, 1.0 - 0.08 * (words - 6))
-    if item.name[:1].islower():
-        shape *= 0.7
-    return _share(reading**2 * kind * item.certainty * shape * page)
+def item_confidence(item: FoundItem, page: float, usual_height: float) -> float:
+    """That name and price of the item are right.
+
+    ``page`` is ``page_regularity`` of its page, ``usual_height`` how high the names on it mostly are. The four weights
+    are fitted to menus whose items are known, drawn and photographed ones, so that of the items with 0.9 nine in ten
+    are right.
+    """
+    deviation = abs(math.log(item.row.height / usual_height)) if usual_height > 0 else 0.0
+    odds = SURE - MISREAD * math.sqrt(max(0.0, 1.0 - item.row.score))
+    odds -= LINK * (1.0 - min(1.0, item.certainty)) + UNSOLVED * (1.0 - page)
+    odds -= OTHER_SIZE * min(LARGEST_DEVIATION, deviation)
+    return _share(1.0 / (1.0 + math.exp(-odds)))
+
+
+def usual_name_height(menu: FoundMenu) -> float:
+    """The median height of the dishes' lines; zero without a dish."""
+    heights = [item.row.height for category in menu.categories for item in category.items]
+    return median(heights) if heights else 0.0
 
 
 def category_confidence(category: FoundCategory) -> float:
@@ -42,8 +54,10 @@ def page_regularity(menu: FoundMenu, orphans: int) -> float:
 
 
 def overall_confidence(confidences: list[float], page: float) -> float:
-    """For the whole result: the items' mean, lowered by what was left undecided."""
-    return _share(sum(confidences) / len(confidences) * (0.5 + 0.5 * page)) if confidences else 0.0
+    """For the whole result: the share of the dishes that it gives right, of those it gives and those it lacks."""
+    if not confidences or page <= 0:
+        return 0.0
+    return _share(sum(confidences) / len(confidences) * 2.0 / (1.0 + 1.0 / page))
 
 
 def _share(value: float) -> float:

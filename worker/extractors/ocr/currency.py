@@ -6,7 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from worker.extractors.ocr.language import likely_currency
+
 DEFAULT = "USD"
+_CROWNS = ("SEK", "DKK")
+"""``kr`` means either; the language says which."""
 
 _MARKS = {
     "US$": "USD", "AU$": "AUD", "A$": "AUD", "CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "S$": "SGD", "HK$": "HKD",
@@ -45,11 +49,15 @@ def page_currency(marked: Iterable[str], texts: Iterable[str]) -> tuple[str, flo
     """The page's currency and how sure that is, 0..1.
 
     ``marked`` are the currencies of the prices that carry a mark; they decide. Without any, a currency named in the
-    other ``texts`` does; without that too it is US dollars, with a confidence that says it is an assumption.
+    other ``texts`` does; without that too it is that of the language's country or else US dollars, with a confidence
+    that says it is an assumption.
     """
+    texts = list(texts)
     votes = Counter(marked)
     if votes:
         code, count = votes.most_common(1)[0]
+        if code in _CROWNS:
+            code = likely_currency(texts, _CROWNS) or code
         return code, count / votes.total()
     named = Counter(
         currency_of(found.group()) for text in texts for found in re.finditer(MARK, text) if found.group() not in _WEAK
@@ -57,7 +65,8 @@ def page_currency(marked: Iterable[str], texts: Iterable[str]) -> tuple[str, flo
     if named:
         code, count = named.most_common(1)[0]
         return code, 0.6 * count / named.total()
-    return DEFAULT, 0.2
+    spoken = likely_currency(texts)
+    return (spoken, 0.4) if spoken is not None else (DEFAULT, 0.2)
 
 
 _WEAK = {"Fr", "Fr.", "kr", "lei", "TL", "RM", "Rs", "Rp", "đ", "Ft", "元"}

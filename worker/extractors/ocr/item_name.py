@@ -7,6 +7,9 @@ import re
 from worker.extractors.ocr.wording import is_capitals
 
 _NUMBERING = re.compile(r"^(?:\(?[A-Z]?\d{1,3}[.):]|#\s?\d{1,3}\b|No\.?\s?\d{1,3}\b)\s+(?=\D)")
+_JOINING = frozenset(
+    ["or", "and", "with", "of", "in", "on", "the", "ou", "et", "de", "la", "y", "con", "e", "o", "und", "oder", "mit"]
+)
 _DIETS = re.compile(r"(?<=\w)(?:\s+(?:v|vg|ve|vgn|gf|g|df|n|nf))+$")
 """Marks for diets behind a name, as in ``Garlic bread v vg``."""
 
@@ -33,11 +36,13 @@ def _at_end_of_capitals(text: str) -> tuple[str, str]:
         return text, ""
     if not any(word[:1].islower() for word in rest) and "," not in text:
         return text, ""
+    if rest[0].casefold() in _JOINING and is_capitals(" ".join(rest[1:])):
+        return text, ""  # CHEESE STEAK or CHICKEN STEAK is one name
     return _clean(" ".join(words[:count])), _clean(" ".join(rest))
 
 
 def _at_dash(text: str) -> tuple[str, str]:
-    found = re.search(r"\s[-–—]\s|:\s", text)
+    found = re.search(r"\s[-–—]\s|\s[–—](?=[^\W\d_])|:\s", text)
     if not found:
         return text, ""
     name, rest = text[: found.start()], text[found.end() :]

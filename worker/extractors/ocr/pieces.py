@@ -13,6 +13,8 @@ from worker.extractors.ocr.text_line import Line, Word
 WIDE_GAP = 2.4
 """Two words further apart than so many line heights belong to different pieces."""
 _LEADER = re.compile(r"^(?:[.·…•_‥⋯~*=:,'`]+|[-–—.·_]{2,})$")
+_VOLUME = re.compile(r"(0[.,][1-9]5?)\s?[1lI|]")
+"""A volume of which the engine took the l for a one."""
 _SIZE_WORDS = """
     sm s m l xl med lg small medium large regular reg half full glass gls bottle btl cup bowl pint single double triple
     each ea person persons people pp kg lb pc pcs piece pieces oz ml cl dozen doz slice whole size serves serving
@@ -60,10 +62,25 @@ Piece = TextPiece | PricePiece
 
 def cut_pieces(lines: Sequence[Line]) -> list[Piece]:
     """All pieces of the page, in the order of the lines."""
-    parts = [part for line in lines for part in _cut_at_gaps(line)]
+    parts = _with_volumes([part for line in lines for part in _cut_at_gaps(line)])
     found = [find_prices(part.text) for part in parts]
     accepted = _accept(parts, found)
     return [piece for part, prices in zip(parts, accepted, strict=True) for piece in _cut_line(part, prices)]
+
+
+def _with_volumes(parts: Sequence[Line]) -> list[Line]:
+    """The parts with ``0,31`` and its like read as volumes, ``0,3 l``, where nothing else costs so little."""
+    volumes = {id(part): found for part in parts if (found := _VOLUME.fullmatch(part.text))}
+    others = [price.value for part in parts if id(part) not in volumes for price in find_prices(part.text)]
+    if not volumes or sum(value is not None and value >= 1 for value in others) < len(others) or len(others) < 3:
+        return list(parts)
+    return [_as_volume(part, volumes[id(part)].group(1)) if id(part) in volumes else part for part in parts]
+
+
+def _as_volume(part: Line, number: str) -> Line:
+    words = (replace(part.words[0], text=number), replace(part.words[-1], text="l"))
+    middle = words[0].x0 + 0.75 * (words[1].x1 - words[0].x0)
+    return replace(part, words=(replace(words[0], x1=middle), replace(words[1], x0=middle)))
 
 
 def _cut_at_gaps(line: Line) -> list[Line]:
@@ -110,7 +127,7 @@ def _outer_whole(part: Line, prices: Sequence[Price]) -> Price | None:
     whole = [
         price
         for price in prices
-        if price.evidence is Evidence.WHOLE and price.value and price.value >= 1 and not 1900 <= price.value < 2100
+        if price.evidence is Evidence.WHOLE and price.value and price.value >= 1 and not 1700 <= price.value < 2100
     ]
     text = part.text
     for price in reversed(whole):

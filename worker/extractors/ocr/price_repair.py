@@ -12,6 +12,8 @@ from worker.extractors.ocr.prices import Evidence, Price
 
 FEWEST = 5
 """Fewer prices say too little about what is usual on the page."""
+LOOK_LIKE_A_MARK = "568"
+"""Digits that the engine takes $, £ and € for."""
 FAR = 6.0
 """A price so many times the page's median is suspected."""
 NEAR = 4.0
@@ -38,23 +40,34 @@ class _Page:
         with_cents = [price.value for price in prices if price.value and price.cents]
         self._with_cents = len(with_cents) >= 0.5 * len(prices)
         self._median = median(with_cents if self._with_cents else [price.value for price in prices if price.value])
+        values = sorted(price.value for price in prices if price.value and (price.cents or not self._with_cents))
+        self._least, self._most = values[0], values[-1]
+        self._always_marked = sum(price.evidence is Evidence.MARKED for price in prices) >= 0.9 * len(prices)
+        self._whole = sum(price.value == int(price.value or 0) for price in prices) >= 0.8 * len(prices)
         self._marked = sum(price.evidence is Evidence.MARKED for price in prices) >= 0.6 * len(prices)
 
     def mended(self, price: Price) -> Price:
         value = price.value
+        if value and value < 1 and self._whole and self._fits(value * 100):
+            return replace(price, value=round(value * 100, 2), repaired=True)  # 10 read as .10
         if value is None or (value <= FAR * self._median and not self._lacks_mark(price)):
             return price
-        if self._with_cents and not price.cents and value == int(value) and self._fits(value / 100):
+        if self._with_cents and not price.cents and value == int(value) and self._is_usual(value / 100):
             return replace(price, value=value / 100, repaired=True)
         if self._lacks_mark(price) and value >= 10:
             # The mark was read as the first digit: £23.50 as 523.50.
             rest = float(f"{value:.2f}"[1:])
-            if self._fits(rest) and not self._fits(value):
+            if self._fits(rest) and (
+                not self._fits(value) or (self._always_marked and str(value)[0] in LOOK_LIKE_A_MARK)
+            ):
                 return replace(price, value=rest, repaired=True)
         return price
 
     def _lacks_mark(self, price: Price) -> bool:
         return self._marked and price.evidence is not Evidence.MARKED
+
+    def _is_usual(self, value: float) -> bool:
+        return self._fits(value) or self._least <= value <= self._most
 
     def _fits(self, value: float) -> bool:
         return self._median / NEAR <= value <= self._median * NEAR

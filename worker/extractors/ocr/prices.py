@@ -39,7 +39,13 @@ class Price:
     """Written with two decimals."""
 
 
-_NUMBER = r"\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
+_SPACED = r"\d{1,3}(?:\s\d{3})+"
+_NUMBER = (
+    # A space groups thousands only before a mark, or where nothing but the number stands there.
+    rf"(?<![^\W_]){_SPACED}(?=\s?(?:Ft|kr|K[čc]|z[łl]|HUF|CZK|PLN|SEK|NOK|DKK|€|₫|đ|VND|Rp|RSD)(?![^\W\d_]))|"
+    rf"(?:^|(?<=[-–—:.]\s)){_SPACED}(?=\W*$)|"
+    r"\d{1,3}(?:[.,'’]\d{3})+(?:[.,]\d{2})?|\d{1,4}\s?[.,]\s?\d{2}|\d{1,4}[.,]\d|\d{1,6}|(?<!\d)[.,]\d{2}"
+)
 _UNIT = (
     r"oz|ounces?|ml|cl|dl|l|lt|ltr|litres?|liters?|g|gr|grams?|kg|lbs?|pcs?|pieces?|inch(?:es)?|in|cm|mm|mins?|minutes?|"
     r"am|a\.m|pm|p\.m|h|hrs?|hours?|k?cal|kj|people|persons?|ppl|pax|years?|st|nd|rd|th|x|ct|pack|pk|abv|proof|st\.|"
@@ -51,7 +57,7 @@ _PRICE = re.compile(
     (?:(?:(?P<before>{MARK})|(?<![^\W_])E(?=\s?\d+[.,]\d\d))\s?)?
     (?<![\d:#]) (?<!\d[.,]) (?P<number>{_NUMBER}) (?!\d) (?![.,:]\d)
     (?P<thousand>\s?k\b)?
-    (?P<dash>\s?[.,][-–—=](?!\d))?
+    (?P<dash>\s?[.,:][-–—=](?!\d))?
     (?:\s?(?:(?P<after>{MARK})|(?P<like>E(?=\W*$)))(?!\d))?
     (?P<unit>\s?(?:{_UNIT})\b | \s?(?:%|°|"|″|”|'') )?
     """,
@@ -60,7 +66,8 @@ _PRICE = re.compile(
 _ASK = re.compile(r"\bM\.?P\.?(?=\s*$)|\b(?:market|seasonal|daily)\s+price\b|\ba\.?q\.?(?=\s*$)", re.IGNORECASE)
 _NO_PRICE = re.compile(
     r"""
-    \+\d[\d\s().-]{7,} | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
+    \+\d[\d\s().-]{7,} | (?<![\d.,])0\d[\d\s/()-]{5,}\d                                      # phone
+    | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
     | \b\d{1,2}[:.h]\d{2}\s?(?:am|pm|a\.m|p\.m|uhr) | \b\d{1,2}:\d{2}\b                              # time of day
     | \b1/[2-8]\b | \b\d{1,2}/\d{1,2}/\d{2,4}\b                                           # fraction, date
     | (?:since|est\.?|established|©|copyright|depuis|desde|dal|seit)\s*(?:1[89]|20)\d\d               # year
@@ -68,6 +75,11 @@ _NO_PRICE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _HOURS = re.compile(r"\b\d{1,2}[.:]\d{2}\s?(?:-|–|—|to|bis|à|a)\s?\d{1,2}[.:]\d{2}\b", re.IGNORECASE)
+_TIME = r"(?:[01]?\d|2[0-4])[.:h][0-5][05]"
+_FROM_TO = re.compile(
+    rf"(?<![\d.,:]){_TIME}\s?(?:-|–|—|až|do|till?|bis|to|a|à|às|alle|—)\s?{_TIME}(?![\d.,:])", re.IGNORECASE
+)
+"""Two times of day, of which the later one stands behind."""
 _OPENING = re.compile(
     r"\b(?:open|hours?|daily|(?:mon|tue|wed|thu|fri|sat|sun)\w{0,6}|ouvert|abierto|aperto|geöffnet|lun|mar|mer|jeu|ven|"
     r"sam|dim|horario|orari|täglich|until|from)\b",
@@ -95,9 +107,23 @@ def find_prices(text: str) -> list[Price]:
 
 def _blank(text: str) -> str:
     """``text`` with what looks like a price and is none overwritten, so that places stay the same."""
+    text = _FROM_TO.sub(
+        lambda match: "\N{BULLET}" * len(match.group()) if is_hours(match.group()) else match.group(), text
+    )
     if _OPENING.search(text):
         text = _HOURS.sub(lambda match: "\N{BULLET}" * len(match.group()), text)
     return _NO_PRICE.sub(lambda match: "\N{BULLET}" * len(match.group()), text)
+
+
+def names_hours(text: str) -> bool:
+    """Whether ``text`` says from when to when something is open, in whatever language."""
+    return any(is_hours(found.group()) for found in _FROM_TO.finditer(text))
+
+
+def is_hours(text: str) -> bool:
+    """Whether the two numbers in ``text`` are times of a day with hours between them, not a range of prices."""
+    start, end = (int(hours) + int(minutes) / 60 for hours, minutes in re.findall(r"(\d{1,2})[.:h](\d\d)", text))
+    return start >= 5 and (end - start >= 2 or end <= 4)
 
 
 def _mend(text: str) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.extractors.ocr.confidence import category_confidence, item_confidence, overall_confidence, page_regularity
+from worker.extractors.ocr.confidence import (
+    category_confidence,
+    item_confidence,
+    overall_confidence,
+    page_regularity,
+    usual_name_height,
+)
 from worker.extractors.ocr.currency import page_currency
 from worker.extractors.ocr.extras import Extra
 from worker.extractors.ocr.link import Linked, Row
@@ -18,13 +24,14 @@ LONGEST_DESCRIPTION = 500
 def build_result(menu: FoundMenu, linked: Linked, schema_version: str) -> tuple[dict[str, Any], float]:
     """The result and the confidence of the whole; an item without a number for a price goes to ``uncertainItems``."""
     page = page_regularity(menu, len(linked.orphans))
+    height = usual_name_height(menu)
     uncertain: list[dict[str, Any]] = []
     categories = []
     confidences: list[float] = []
     for category in menu.categories:
         items = []
         for item in category.items:
-            confidence = item_confidence(item, page)
+            confidence = item_confidence(item, page, height)
             if all(price.value is None for price in item.row.prices):
                 uncertain.append(_uncertain(item.name, "The price has to be asked for.", confidence, category.name))
                 continue

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import median, median_low
 
 from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
@@ -27,6 +28,8 @@ class PageStyle:
     """Whether prices mostly stand in a line that reads like a description, with the name above."""
     larger_above: bool
     """Whether priced lines mostly stand under a line in larger type: the name, which has no price itself."""
+    under_height: float = 0.0
+    """Lines with a price that are set under their name are no higher than this."""
 
 
 def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyle:
@@ -41,7 +44,7 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
     ]
     capitals = sum(is_capitals(row.text) for row in priced) > 0.5 * len(priced)
     under = [
-        row
+        (above, row)
         for block in blocks
         for above, row in pairwise(block)
         if row.price_pieces and not above.price_pieces and is_set_under(row, above)
@@ -61,7 +64,16 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
         step,
         len(described) >= 0.4 * len(priced),
         larger_above,
+        _between(under),
     )
+
+
+def _between(pairs: Sequence[tuple[Row, Row]]) -> float:
+    """The height half way between that of names and that of the priced lines under them."""
+    if not pairs:
+        return 0.0
+    # The lower of two middles: a heading and a name are larger than a name and its description.
+    return math.sqrt(median_low(above.height for above, _ in pairs) * median_low(row.height for _, row in pairs))
 
 
 def is_set_under(row: Row, above: Row) -> bool:

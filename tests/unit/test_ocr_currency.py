@@ -1,0 +1,41 @@
+"""Which currency a page means: by its marks, or else by its language and then said as a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.extractors.ocr.currency import page_currency
+
+PAGES = {
+    "VND": ["Phở bò tái", "Bún chả Hà Nội", "Nước dừa"],
+    "PLN": ["Żurek staropolski", "Gołąbki w sosie", "Śledź w oleju"],
+    "CZK": ["Předkrmy", "Hovězí guláš", "Smažený sýr, knedlíky"],
+    "HUF": ["Főételek", "Fröccs, csapolt sör", "Desszertek", "Gyümölcsök, őszi"],
+    "RON": ["Ciorbă de burtă", "Băuturi", "Țuică"],
+    "TRY": ["Karışık ızgara", "Çoban salatası", "Yoğurt, ceviz, kaşar"],
+    "SEK": ["Köttbullar på svenska", "lingon och gräddsås", "Råvaror"],
+    "DKK": ["Stegt flæsk", "rødkål og løg", "Æblekage"],
+    "EUR": ["Tarte aux pommes", "Assiette du chef", "Riz et légumes avec sauce"],
+    "USD": ["Fish and chips with peas", "Soup of the day", "Served with fresh bread"],
+}
+
+
+@pytest.mark.parametrize("code", PAGES)
+def test_the_language_of_a_page_without_a_mark_gives_a_guess(code: str) -> None:
+    guess, certainty = page_currency([], PAGES[code])
+    assert guess == code
+    assert certainty < 0.5
+
+
+def test_a_page_that_says_nothing_is_in_dollars_with_less_certainty() -> None:
+    assert page_currency([], ["Xyz"]) == ("USD", 0.2)
+
+
+def test_marks_decide_whatever_the_language() -> None:
+    assert page_currency(["GBP"] * 4, PAGES["EUR"]) == ("GBP", 1.0)
+
+
+@pytest.mark.parametrize("code", ["SEK", "DKK"])
+def test_crowns_are_those_of_the_language(code: str) -> None:
+    assert page_currency(["SEK"] * 4, PAGES[code]) == (code, 1.0)
+    assert page_currency(["CZK"] * 4, PAGES[code]) == ("CZK", 1.0)
