@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
-from worker.extractors.ocr.confidence import item_confidence, page_regularity
+from worker.extractors.ocr.confidence import item_confidence, page_regularity, usual_name_height
 from worker.extractors.ocr.extractor import Seen
 from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.pieces import PricePiece, TextPiece
@@ -212,13 +212,14 @@ def _listing(seen: Seen) -> Iterator[_Entry]:
         yield _Entry(f"{seen.refusal.code}: {seen.refusal.message}", UNREAD)
         yield _Entry("")
     menu, page = seen.layout.menu, page_regularity(seen.layout.menu, len(seen.layout.linked.orphans))
+    height = usual_name_height(menu)
     number = 0
     for category in menu.categories:
         yield _Entry(category.name, HEADING, strong=True)
         for item in category.items:
             number += 1
             prices = " / ".join("?" if price.value is None else f"{price.value:.2f}" for price in item.row.prices)
-            yield _Entry(f"{number}  {item.name}  {prices}  ({item_confidence(item, page):.2f})")
+            yield _Entry(f"{number}  {item.name}  {prices}  ({item_confidence(item, page, height):.2f})")
     for title, colour, texts in (
         ("Uncertain", UNCERTAIN, [f"{found['text']}: {found['reason']}" for found in seen.result["uncertainItems"]]),
         ("Superfluous", SUPERFLUOUS, [f"{text['text']}: {text['context']}" for text in seen.result["superfluousText"]]),
