@@ -37,6 +37,7 @@ from tests.api_server import SECRET, bearer, token
 from tests.command_line import CommandLine, error_of
 from tests.eventually import eventually
 from tests.image_server import ImageServer
+from tests.integration.event_numbering import number_all
 from tests.processes import REPOSITORY, Processes
 from tests.tls_proxy import TlsProxy
 
@@ -319,7 +320,12 @@ def test_a_wrong_option_is_one_sentence_at_the_start(query: str, sentence: str) 
 
 
 def test_the_processes_say_that_they_do_not_trust_redis(
-    processes: Processes, secured: Secured, on_tls: Settings, user_id: UUID, caplog: pytest.LogCaptureFixture
+    processes: Processes,
+    secured: Secured,
+    on_tls: Settings,
+    engine: Engine,
+    user_id: UUID,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = secured.redis_at(query=f"?ssl_ca_certs={secured.stranger}")
     distrusting = replace(processes, environment={**processes.environment, "REDIS_URL": url})
@@ -330,6 +336,7 @@ def test_the_processes_say_that_they_do_not_trust_redis(
         said = [line for line in Path(process.log_path).read_text().splitlines() if NOT_TRUSTED in line]
         assert len(said) == 1
         assert "The notifier was interrupted" in said[0]
+    number_all(engine)  # another notifier, which trusts it
     settings = on_tls.model_copy(update={"redis_url": SecretStr(url)})
     with JobNotificationListener(settings=settings) as listener, listener.events(user_id, 0) as stream:
         assert next(stream).status == "queued"  # from the log in Postgres
