@@ -19,7 +19,7 @@ import redis
 import trustme
 from celery import Celery
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from jobqueue import (
