@@ -9,11 +9,13 @@ from redis.exceptions import RedisError
 from jobqueue.database import Database
 from jobqueue.errors import JobQueueError
 from jobqueue.health import MAX_QUEUE_SECONDS, Problem, QueueState, assess, assess_worker
-from jobqueue.redis_connection import connect_redis
+from jobqueue.redis_connection import connect_redis, trouble
 from jobqueue.settings import Settings
 from jobqueue.store.queue_state import queue_state
 
 REDIS_TIMEOUT_SECONDS = 2.0
+# Whoever asks wants to hear that Postgres stands still, and not to stand still with it.
+DATABASE_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def check_health(
     """
     redis_problems = () if worker is not None else _of_redis(settings)
     try:
-        state = database.run(queue_state)
+        state = database.statement(queue_state, DATABASE_TIMEOUT_SECONDS)
     except JobQueueError as error:
         return HealthReport(False, (Problem(error.code, error.message), *redis_problems), None)
     problems = assess(state, max_queue_seconds) if worker is None else assess_worker(state, worker)
@@ -58,7 +60,10 @@ def _of_redis(settings: Settings) -> tuple[Problem, ...]:
     try:
         with connect_redis(settings.required_redis_url, **limits) as client:
             client.ping()
-    except (RedisError, OSError):
-        message = "Redis does not answer: nothing is announced and no job handed to a worker until it is back."
+    except JobQueueError as error:
+        return (Problem("REDIS_AWAY", error.message),)
+    except (RedisError, OSError) as error:
+        reason = trouble(error)
+        message = f"Redis cannot be used ({reason}): nothing is announced and no job handed to a worker until it can."
         return (Problem("REDIS_AWAY", message),)
     return ()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from jobqueue import JobQueueManager, Settings
-from jobqueue.database import Database
+from jobqueue.database import Database, create_database_engine
 from jobqueue.health import QueueState
+from jobqueue.health_check import check_health
 from jobqueue.store.leadership import record_sweep, take_lead
 from jobqueue.store.queue_state import queue_state
 from tests.command_line import CommandLine
 from tests.integration.event_numbering import number_all
 from tests.integration.jobs import claimed, queued, report_worker
+from tests.tcp_proxy import TcpProxy
 
 WORKER = "celery@here"
 
@@ -141,8 +144,27 @@ def test_redis_away_is_a_problem_but_jobs_can_be_submitted(run: CommandLine, eng
     report_worker(engine, WORKER)
     result = run("health", REDIS_URL="redis://:hidden@127.0.0.1:1/0")
     assert result.exit_code == 1
-    assert result.stdout.startswith("REDIS_AWAY: Redis does not answer")
+    assert result.stdout.startswith("REDIS_AWAY: Redis cannot be used (ConnectionError)")
     assert "hidden" not in result.stdout
+    missing = run("health", REDIS_URL="rediss://127.0.0.1:1/0?ssl_ca_certs=/nowhere")
+    assert missing.exit_code == 1
+    assert missing.stdout.startswith("REDIS_AWAY: REDIS_URL is wrong: ssl_ca_certs is not a file.")
+
+
+def test_a_database_that_stands_still_is_said_within_seconds(engine: Engine, settings: Settings) -> None:
+    address = make_url(settings.required_database_url)
+    proxy = TcpProxy((address.host or "", address.port or 0))
+    with proxy.running():
+        behind = create_database_engine(address.set(port=proxy.port).render_as_string(hide_password=False))
+        database = Database(behind)
+        assert check_health(database, settings).ready
+        proxy.freeze()
+        asked = time.monotonic()
+        report = check_health(database, settings)
+        assert (report.ready, report.problems[0].code) == (False, "QUEUE_UNAVAILABLE")
+        assert time.monotonic() - asked < 15
+        proxy.allow()
+        behind.dispose()
 
 
 @pytest.mark.parametrize("json", [True, False])
