@@ -258,10 +258,12 @@ def test_a_message_that_comes_twice_executes_once(execute: Execute) -> None:
 
 def test_a_task_without_the_memory_to_begin_does_not_raise_what_celerys_main_process_ends_on(
     monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
 ) -> None:
     def without_memory() -> WorkerResources:
         raise MemoryError
 
+    monkeypatch.setenv("REDIS_URL", settings.required_redis_url)  # Celery reads it with its configuration
     monkeypatch.setattr(tasks, "worker_resources", without_memory)
     with pytest.raises(AttemptLostError):
         tasks.extract_menu.run(str(uuid4()))
