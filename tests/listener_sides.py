@@ -16,8 +16,8 @@ from sqlalchemy import Engine, text
 from jobqueue import AsyncJobNotificationListener, CursorExpiredError, JobEvent, JobNotificationListener, Settings
 from jobqueue.database import Database
 from jobqueue.events import user_channel
-from jobqueue.store.event_log import number_pending
 from tests.eventually import eventually
+from tests.integration.event_numbering import number
 from worker.notifier.publisher import Publisher
 
 T = TypeVar("T")
@@ -145,8 +145,7 @@ class Notifier:
     client: redis.Redis
 
     def number(self) -> list[JobEvent]:
-        batch = Database(self.engine).run(lambda c: number_pending(c, 0, 0, 10_000))
-        return [one.event for one in batch.events if one.event]
+        return Database(self.engine).run(lambda connection: number(connection, 10_000))
 
     def publish(self, events: Sequence[JobEvent]) -> None:
         Publisher(self.client, 0, UUID(int=0)).publish(events)
