@@ -117,7 +117,7 @@ class AsyncEventStream:
 
     async def _read(self) -> None:
         def look(connection: Connection) -> list[JobEvent]:
-            return events_after(connection, self._user_id, self._feed.position, PAGE)
+            return events_after(connection, self._user_id, self._feed.position, PAGE, self._feed.doubted)
 
         try:
             page = await asyncio.to_thread(self._database.statement, look, ANSWER_WITHIN_SECONDS)
@@ -171,8 +171,8 @@ class AsyncJobNotificationListener:
         """The user's events, from when iteration begins (or ``async with`` is entered), or behind ``after``.
 
         Raises ``InvalidInputError`` for a malformed argument. Iteration raises ``QueueUnavailableError`` when it cannot
-        begin because Postgres is away, and ``CursorExpiredError`` when events behind the cursor have been pruned; after
-        that error it goes on from the error's cursor.
+        begin because Postgres is away, and ``CursorExpiredError`` when events behind the cursor have been pruned or the
+        cursor is of another database's log; after that error it goes on from the error's cursor.
         """
         stream = AsyncEventStream(self._client, self._database, checked_uuid(user_id, "user_id"), checked_cursor(after))
         self._streams.add(stream)

@@ -91,7 +91,9 @@ class PollingTimeoutError(JobQueueError):
 
 
 class CursorExpiredError(JobQueueError):
-    """Events behind the cursor were pruned, so that they cannot be replayed any more.
+    """The events behind the cursor cannot be replayed: some were pruned, or the cursor is of another event log.
+
+    The latter is so when the database was restored to an earlier state, lost changes in a fail-over, or is another one.
 
     In their place it carries the user's jobs as they stand; every change that they do not show yet comes behind
     ``cursor``. ``jobs`` are the newest, at most 100; with ``more`` there are older ones, which

@@ -30,9 +30,9 @@ class EventStream:
     """Iterates over one user's events; begins at the moment it is made, or behind the cursor ``after``.
 
     A dropped connection heals by itself, and what happened meanwhile is delivered from the log. Raises
-    ``CursorExpiredError`` where the log does not reach back far enough; iterating on afterwards goes on behind the
-    snapshot that the error carries. Not for use by several threads at once, except ``close``, which ends a blocked
-    iteration within half a second.
+    ``CursorExpiredError`` where the log does not reach back far enough or is not the one that the cursor came from;
+    iterating on afterwards goes on behind the snapshot that the error carries. Not for use by several threads at once,
+    except ``close``, which ends a blocked iteration within half a second.
     """
 
     def __init__(self, client: redis.Redis, database: Database, user_id: UUID, after: int | None = None) -> None:
@@ -116,7 +116,9 @@ class EventStream:
     def _read(self) -> None:
         try:
             page = self._database.statement(
-                lambda connection: events_after(connection, self._user_id, self._feed.position, PAGE),
+                lambda connection: events_after(
+                    connection, self._user_id, self._feed.position, PAGE, self._feed.doubted
+                ),
                 ANSWER_WITHIN_SECONDS,
             )
         except CursorExpiredError as error:

@@ -49,7 +49,8 @@ class JobNotificationListener:
         Subscribed when it returns: nothing that happens afterwards is missed, however late iteration begins. Before the
         cursor 0 there is nothing: it asks for all that ever happened. Raises ``InvalidInputError`` for a malformed
         argument, ``QueueUnavailableError`` when Postgres is away, and ``CursorExpiredError`` when events behind the
-        cursor have been pruned; iteration raises it too, should it fall so far behind.
+        cursor have been pruned or the cursor is of another database's log; iteration raises it too, should it fall so
+        far behind or the database be restored to an earlier state.
         """
         stream = EventStream(self._client, self._database, checked_uuid(user_id, "user_id"), checked_cursor(after))
         with self._lock:
@@ -67,8 +68,8 @@ class JobNotificationListener:
 
         A callback that raises is logged and the next event is delivered. After ``unsubscribe()`` has returned no
         further call begins, unless it is called from the callback itself. Raises what ``events`` does. Should later
-        events be pruned before the callback got to them, ``on_expired(error)`` is called with the snapshot and the
-        subscription goes on behind it; without ``on_expired`` the log says so.
+        events be pruned before the callback got to them, or the database be restored, ``on_expired(error)`` is called
+        with the snapshot and the subscription goes on behind it; without ``on_expired`` the log says so.
         """
         stream = self.events(user_id, after)
         thread = threading.Thread(

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
-from jobqueue.errors import CursorExpiredError
+from jobqueue.errors import CursorExpiredError, QueueUnavailableError
 from jobqueue.events import JobEvent, JobLoader, user_channel
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,16 @@ WAIT_SECONDS = 0.5
 PING_AFTER_SECONDS = 5.0
 PONG_WITHIN_SECONDS = 10.0
 CATCH_UP_EVERY_SECONDS = 15.0
+DOUBT_FOR_SECONDS = 1.0
+# Events handed out last, so that one that comes once more is known for what it is.
+REMEMBERED = 100
 MAX_RECONNECT_SECONDS = 5.0
 SAY_AGAIN_AFTER_SECONDS = 30.0
 SAY_AGAIN_AT_MOST_EVERY_SECONDS = 3600.0
 # An interruption so long after the last one is news again.
 CALM_SECONDS = 60.0
 NOBODY_TOLD = (
-    "Events were pruned before a subscription got to them; it goes on behind cursor %d. "
+    "Events were pruned before a subscription got to them, or the database was restored; it goes on behind cursor %d. "
     "Pass on_expired to subscribe() to get the jobs as they stood then."
 )
 
@@ -62,6 +65,11 @@ class Feed:
         self._user_id = user_id
         self._load = load
         self._position = 0
+        # Every event of the user's from here to the position was taken in, and is among the last ones.
+        self._known_from = 0
+        self._last: deque[tuple[int, UUID, int]] = deque()
+        self._doubted: JobEvent | None = None
+        self._expired_at: int | None = None
         self._subscribed = False
         self._confirmed = False
         self._must_read = False
@@ -72,13 +80,18 @@ class Feed:
 
     def begin(self, cursor: int, *, resumed: bool) -> None:
         """Fix the starting point; ``resumed`` if it is not the present moment but an earlier one."""
-        self._position = cursor
+        self._position = self._known_from = cursor
         self._must_read = self._behind = resumed
 
     @property
     def position(self) -> int:
         """The cursor behind which the log has to be read."""
         return self._position
+
+    @property
+    def doubted(self) -> JobEvent | None:
+        """An event that came too late: if the log holds it, this is not the log that was followed up to here."""
+        return self._doubted
 
     @property
     def cursor(self) -> int:
@@ -125,19 +138,37 @@ class Feed:
             self._accept(event)
         elif event.cursor > self._position:
             self._must_read = True
+        elif event.cursor <= self._known_from:
+            # Most likely it comes once more. But perhaps the log was set back, and this is new.
+            self._line.in_doubt = True
+        elif _identity(event) not in self._last:
+            # Taken in already, it would be known. Its job was deleted before the log was read, or the log is another.
+            self._doubted = event
+            self._must_read = True
 
     def read(self, page: Sequence[JobEvent], now: float) -> None:
         """What the log holds behind the position, ``PAGE`` events at most."""
         for event in page:
             self._accept(replace(event, replayed=self._behind))
-        self._line.caught_up_at = now
+        self._line.caught_up(now)
+        self._doubted = self._expired_at = None
         self._log.over()
         self._must_read = len(page) == PAGE
         self._behind = self._behind and (self._must_read or not self._confirmed)
 
     def expired(self, error: CursorExpiredError) -> None:
-        """The log does not reach back to the position: go on behind the snapshot that the error carries."""
-        self._position = error.cursor
+        """The log does not lead on from the position: go on behind the snapshot that the error carries.
+
+        Raises ``QueueUnavailableError`` when the last snapshot ended at the same cursor: it leads nowhere.
+        """
+        if error.cursor == self._expired_at:
+            raise QueueUnavailableError(
+                f"The event log names cursor {error.cursor} to go on from and refuses it; its pruned events "
+                "(menu_extraction_pruned_events) lie behind its newest one (menu_extraction_relay)."
+            ) from error
+        self._position = self._known_from = self._expired_at = error.cursor
+        self._last.clear()
+        self._doubted = None
 
     def unreadable(self, error: Exception, now: float) -> None:
         """The log could not be read."""
@@ -154,7 +185,14 @@ class Feed:
     def _accept(self, event: JobEvent) -> None:
         if event.cursor > self._position:
             self._position = event.cursor
+            self._last.append(_identity(event))
+            if len(self._last) > REMEMBERED:
+                self._known_from = self._last.popleft()[0]
             self.ready.append(event.with_loader(self._load))
+
+
+def _identity(event: JobEvent) -> tuple[int, UUID, int]:
+    return event.cursor, event.job_id, event.seq
 
 
 @dataclass(slots=True)
@@ -164,6 +202,7 @@ class Liveness:
     heard_at: float
     caught_up_at: float
     pinged_at: float | None = None
+    in_doubt: bool = False
 
     def heard(self, now: float) -> None:
         self.heard_at = now
@@ -182,7 +221,11 @@ class Liveness:
 
     def should_catch_up(self, now: float) -> bool:
         """A live connection may still have missed something (a notifier that could not publish), so look at times."""
-        return now - self.caught_up_at >= CATCH_UP_EVERY_SECONDS
+        return now - self.caught_up_at >= (DOUBT_FOR_SECONDS if self.in_doubt else CATCH_UP_EVERY_SECONDS)
+
+    def caught_up(self, now: float) -> None:
+        self.caught_up_at = now
+        self.in_doubt = False
 
 
 class Outage:

@@ -145,7 +145,7 @@ class Notifier:
     client: redis.Redis
 
     def number(self) -> list[JobEvent]:
-        return Database(self.engine).run(lambda c: number(c, 10_000))
+        return Database(self.engine).run(lambda connection: number(connection, 10_000))
 
     def publish(self, events: Sequence[JobEvent]) -> None:
         Publisher(self.client, 0, UUID(int=0)).publish(events)

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, select, text
 
 from jobqueue.errors import CursorExpiredError
 from jobqueue.events import JobEvent
@@ -57,10 +57,19 @@ _UNPUBLISHED = text("""
     ORDER BY event.cursor LIMIT :batch
 """)
 
-# Beside each event how far the user's events were pruned; a row without an event where there is none.
+# Not from the relay's own table, which is closed to a listener that runs with a user's own rights.
+_NEWEST = text("SELECT cursor FROM menu_extraction_newest_cursor")
+
+# Beside each event how far all events are numbered, how far the user's were pruned, and whether the doubted one is in
+# the log; a row without an event where there is none.
 _LOG = text("""
-    SELECT coalesce(pruned.cursor, 0) AS pruned_cursor, event.*
-    FROM (VALUES (1)) AS one
+    SELECT newest.cursor AS newest_cursor, coalesce(pruned.cursor, 0) AS pruned_cursor,
+           EXISTS (
+               SELECT FROM menu_extraction_job_events
+               WHERE user_id = :user_id AND cursor = :doubted AND job_id = :job_id AND seq = :seq
+           ) AS contradicted,
+           event.*
+    FROM menu_extraction_newest_cursor AS newest
     LEFT JOIN menu_extraction_pruned_events AS pruned ON pruned.user_id = :user_id
     LEFT JOIN LATERAL (
         SELECT * FROM menu_extraction_job_events
@@ -69,6 +78,8 @@ _LOG = text("""
     ORDER BY event.cursor
 """)
 SNAPSHOT_JOBS = 100
+_PRUNED = "Events behind this cursor were pruned"
+_OTHER_LOG = "This cursor is not of this event log: the database was restored to an earlier state, or is another one"
 
 
 def number_pending(connection: Connection, term: int, published: int, batch: int) -> NumberedBatch:
@@ -97,27 +108,42 @@ def published_cursor(connection: Connection) -> int:
 
 def current_cursor(connection: Connection) -> int:
     """The cursor of the newest numbered event; 0 when there is none."""
-    cursor: int = connection.execute(select(func.coalesce(func.max(RELAY.c.last_cursor), 0))).scalar_one()
+    cursor: int = connection.execute(_NEWEST).scalar_one()
     return cursor
 
 
-def events_after(connection: Connection, user_id: UUID, cursor: int, limit: int) -> list[JobEvent]:
-    """The user's events behind ``cursor``, in order; ``CursorExpiredError`` when some of them were pruned.
+def events_after(
+    connection: Connection, user_id: UUID, cursor: int, limit: int, doubted: JobEvent | None = None
+) -> list[JobEvent]:
+    """The user's events behind ``cursor``, in order.
 
-    One statement looks for both, so that nothing can be pruned in between.
+    ``doubted`` is an event at or before ``cursor`` that this log cannot hold if it is the one that the reader followed.
+    Raises ``CursorExpiredError`` when events behind the cursor were pruned, and when the cursor is of another log: this
+    one ends before it, or holds the doubted event. One statement looks for all, so that nothing can change in between.
     """
-    rows = connection.execute(_LOG, {"user_id": user_id, "cursor": cursor, "limit": limit}).all()
+    values = {
+        "user_id": user_id,
+        "cursor": cursor,
+        "limit": limit,
+        "doubted": doubted and doubted.cursor,
+        "job_id": doubted and doubted.job_id,
+        "seq": doubted and doubted.seq,
+    }
+    rows = connection.execute(_LOG, values).all()
+    # Whoever saw an event saw it numbered and committed, so only another log can end before an honest cursor.
+    if cursor > rows[0].newest_cursor or rows[0].contradicted:
+        raise _expired(connection, user_id, _OTHER_LOG)
     if rows[0].pruned_cursor > cursor:
-        raise _expired(connection, user_id)
+        raise _expired(connection, user_id, _PRUNED)
     return [_event(row) for row in rows if row.cursor is not None]
 
 
-def _expired(connection: Connection, user_id: UUID) -> CursorExpiredError:
+def _expired(connection: Connection, user_id: UUID, reason: str) -> CursorExpiredError:
     # In this order: what changes after the cursor was read comes behind it, whether the jobs show it already or not.
     cursor = current_cursor(connection)
     jobs = list_jobs(connection, user_id, limit=SNAPSHOT_JOBS + 1)
     return CursorExpiredError(
-        "Events behind this cursor were pruned; take the jobs that come with this error and go on from its cursor.",
+        f"{reason}; take the jobs that come with this error and go on from its cursor.",
         cursor=cursor,
         jobs=jobs[:SNAPSHOT_JOBS],
         more=len(jobs) > SNAPSHOT_JOBS,

@@ -25,9 +25,10 @@ from jobqueue import (
 )
 from jobqueue import replay as replay_policy
 from jobqueue.database import Database, create_database_engine
-from jobqueue.store.event_log import events_after
+from jobqueue.store.event_log import current_cursor, events_after, number_pending
 from tests.command_line import CommandLine, error_of
 from tests.eventually import eventually
+from tests.integration.event_numbering import lead
 from tests.integration.jobs import claimed, complete, completed, queued
 from tests.integration.pruned import pruned, publish_all
 from tests.listener_sides import Inbox, Notifier, Side, many_jobs
@@ -199,6 +200,131 @@ def test_a_callback_that_falls_behind_is_told_by_another_or_by_the_log(
     assert ("goes on behind cursor 4" in caplog.text) is not wants_to_know
 
 
+def restored(engine: Engine, cursor: int) -> None:
+    """As from a backup of when ``cursor`` was the newest: what came behind it never happened."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                DELETE FROM menu_extraction_jobs WHERE id IN
+                    (SELECT job_id FROM menu_extraction_job_events WHERE cursor > :cursor)
+            """),
+            {"cursor": cursor},
+        )
+        connection.execute(
+            text("UPDATE menu_extraction_relay SET published_cursor = :cursor, last_cursor = :cursor"),
+            {"cursor": cursor},
+        )
+
+
+def test_resuming_beyond_the_end_of_the_log_raises_with_the_jobs_as_they_stand(
+    side: Side, manager: JobQueueManager, engine: Engine, user_id: UUID, notifier: Notifier
+) -> None:
+    job = queued(manager, user_id)
+    newest = publish_all(engine)
+    with pytest.raises(CursorExpiredError, match="restored") as caught:
+        side.events(user_id, newest + 1)
+    assert (caught.value.cursor, caught.value.jobs, caught.value.more) == (newest, [job], False)
+    events = side.events(user_id, newest)
+    claimed(engine, job.id)
+    notifier.relay()
+    assert events.next().cursor == newest + 1
+
+
+def test_a_subscription_is_told_when_the_database_is_restored(
+    side: Side, manager: JobQueueManager, engine: Engine, user_id: UUID, notifier: Notifier
+) -> None:
+    """It has had no event yet, so it cannot tell an old one from a new one by itself."""
+    kept, *_lost = [queued(manager, user_id) for _ in range(5)]
+    notifier.number()
+    inbox, told = Inbox(), list[CursorExpiredError]()
+    side.subscribe(user_id, inbox, on_expired=told.append)
+    restored(engine, 1)
+    claimed(engine, kept.id)
+    notifier.relay()
+    eventually(lambda: told, what="the news")
+    assert ([job.id for job in told[0].jobs], told[0].cursor) == ([kept.id], 2)
+    complete(engine, kept.id, 1)
+    notifier.relay()
+    inbox.wait_for(1)
+    assert [(one.cursor, one.status.value) for one in inbox.events] == [(3, "completed")]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("lost", [2, 3], ids=["another_event_at_a_known_cursor", "an_event_where_there_was_none"])
+def test_a_subscription_is_told_also_when_the_numbers_have_passed_its_own_again(
+    side: Side,
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    other_user_id: UUID,
+    notifier: Notifier,
+    lost: int,
+) -> None:
+    """A fail-over loses a few events and the notifier numbers more than that at once."""
+    events = side.events(user_id)
+    kept = queued(manager, user_id)
+    for owner in (user_id, other_user_id, user_id):
+        queued(manager, owner)
+    notifier.relay()
+    assert [events.next().cursor for _ in range(3)] == [1, 2, 4]
+    restored(engine, lost - 1)
+    new = [queued(manager, user_id) for _ in range(6)]
+    notifier.relay()
+    with pytest.raises(CursorExpiredError, match="restored") as caught:
+        events.next()
+    assert caught.value.cursor == lost + 5
+    assert {job.id for job in new} <= {job.id for job in caught.value.jobs}
+    claimed(engine, kept.id)
+    notifier.relay()
+    assert events.next().cursor == lost + 6
+
+
+def test_a_job_deleted_before_its_event_was_read_is_no_other_log(
+    side: Side, manager: JobQueueManager, engine: Engine, user_id: UUID, notifier: Notifier
+) -> None:
+    events = side.events(user_id)
+    deleted, *_ = [queued(manager, user_id) for _ in range(3)]
+    numbered = notifier.number()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM menu_extraction_jobs WHERE id = :id"), {"id": deleted.id})
+    notifier.publish(numbered[1:])
+    assert [events.next().cursor for _ in range(2)] == [2, 3]
+    notifier.publish(numbered[:1])
+    queued(manager, user_id)
+    notifier.relay()
+    assert events.next().cursor == 4
+
+
+def test_a_log_that_refuses_its_own_cursor_is_asked_again_and_again_but_not_at_once(
+    side: Side,
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    notifier: Notifier,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def pruned_up_to(cursor: int) -> None:
+        values = {"user": user_id, "cursor": cursor}
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM menu_extraction_pruned_events"))
+            connection.execute(text("INSERT INTO menu_extraction_pruned_events VALUES (:user, :cursor)"), values)
+
+    inbox, told = Inbox(), list[CursorExpiredError]()
+    side.subscribe(user_id, inbox, on_expired=told.append)
+    eventually(lambda: notifier.subscribers(user_id) == 1, what="the subscription")
+    pruned_up_to(1000)
+    queued(manager, user_id)
+    waiting = queued(manager, user_id)
+    notifier.publish(notifier.number()[1:])
+    eventually(lambda: "names cursor 2 to go on from and refuses it" in caplog.text, what="a word in the log")
+    assert ([one.cursor for one in told], inbox.events) == ([2], [])
+    pruned_up_to(1)
+    claimed(engine, waiting.id)
+    notifier.relay()
+    assert inbox.wait_for(1) == [3]
+    assert len(told) == 1
+
+
 class Follower:
     """An application that keeps every job's status from events, and from snapshots where it has to."""
 
@@ -231,6 +357,7 @@ def test_snapshots_and_events_together_miss_nothing_while_everything_is_pruned_a
     side: Side, manager: JobQueueManager, engine: Engine, user_id: UUID, notifier: Notifier
 ) -> None:
     working = threading.Event()
+    term = lead(engine).term
 
     def work() -> UUID:
         for _ in range(20):
@@ -242,7 +369,8 @@ def test_snapshots_and_events_together_miss_nothing_while_everything_is_pruned_a
     def relay_and_prune() -> None:
         while not working.is_set():
             notifier.relay()
-            publish_all(engine)
+            # Nothing is numbered here: it would have no message, and whoever waits for the last one would wait forever.
+            Database(engine).run(lambda c: number_pending(c, term, current_cursor(c), 0))
             pruned(engine)
 
     last: list[UUID] = []

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+import redis
 from psycopg2 import errors
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from jobqueue import CursorExpiredError
+from jobqueue.database import create_database_engine
 from jobqueue.migration import migrate
 from tests.integration.old_database import (
     ALICE,
@@ -22,6 +25,7 @@ from tests.integration.old_database import (
     script,
 )
 from tests.integration.test_migrations import downgrade, public_tables
+from tests.listener_sides import MakeSide, Notifier
 from tests.old_table import ASKING_USER, OLD_DATABASE, USERS
 
 
@@ -169,3 +173,52 @@ def test_no_relation_and_no_function_leads_to_anothers_rows(bare: Engine, api_ro
             AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')
     """
     assert rows(bare, open_doors) == []
+
+
+@pytest.fixture
+def as_alice(bare: Engine, api_roles: str, empty_database_url: str) -> Iterator[Engine]:
+    """Every connection has the rights of Alice, who has one job with an event; Bob has another."""
+    script(bare, USERS + ASKING_USER + SUPABASE)
+    migrate(bare)
+    script(bare, f"INSERT INTO auth.users VALUES ('{ALICE}'), ('{BOB}')")
+    for owner in (ALICE, BOB):
+        script(bare, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{owner}', 'x')")
+    made = create_database_engine(
+        f"{empty_database_url}?options=-crole%3D{api_roles}%20-crequest.jwt.claim.sub%3D{ALICE}"
+    )
+    yield made
+    made.dispose()
+
+
+def test_a_listener_with_a_users_own_rights_knows_where_the_log_ends(
+    bare: Engine, as_alice: Engine, make_side: MakeSide, redis_client: redis.Redis
+) -> None:
+    notifier = Notifier(bare, redis_client)
+    assert len(notifier.relay()) == 2
+    side = make_side(engine=as_alice)
+    from_now_on = side.events(ALICE)
+    script(bare, f"INSERT INTO menu_extraction_jobs (user_id, image_url) VALUES ('{ALICE}', 'x')")
+    notifier.relay()
+    assert from_now_on.next().cursor == 3
+    assert [side.events(ALICE, after).next().cursor for after in (0, 2)] == [1, 3]
+    with pytest.raises(CursorExpiredError) as caught:
+        side.events(ALICE, 4)
+    assert (caught.value.cursor, len(caught.value.jobs)) == (3, 2)
+
+
+def test_where_the_log_ends_is_all_that_is_told_of_the_relay_and_nobody_can_write_it(
+    bare: Engine, as_alice: Engine
+) -> None:
+    for statement in (
+        "UPDATE menu_extraction_newest_cursor SET cursor = 7",
+        "INSERT INTO menu_extraction_newest_cursor VALUES (7)",
+        "DELETE FROM menu_extraction_newest_cursor",
+    ):
+        with pytest.raises(DBAPIError) as caught, as_alice.begin() as connection:
+            connection.execute(text(statement))
+        assert isinstance(caught.value.orig, errors.ObjectNotInPrerequisiteState), caught.value
+    with as_alice.connect() as connection:
+        assert connection.execute(text("SELECT * FROM menu_extraction_newest_cursor")).all() == [(0,)]
+        assert connection.execute(text("SELECT * FROM menu_extraction_relay")).all() == []
+    # A role that may read the log and nothing else needs no grant for this.
+    assert rows(bare, "SELECT has_table_privilege('pg_monitor', 'menu_extraction_newest_cursor', 'SELECT')") == [True]

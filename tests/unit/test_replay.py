@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobqueue.errors import CursorExpiredError
+from jobqueue.errors import CursorExpiredError, QueueUnavailableError
 from jobqueue.events import JobEvent
 from jobqueue.replay import (
     CALM_SECONDS,
     CATCH_UP_EVERY_SECONDS,
+    DOUBT_FOR_SECONDS,
     MAX_RECONNECT_SECONDS,
     PAGE,
     PING_AFTER_SECONDS,
     PONG_WITHIN_SECONDS,
+    REMEMBERED,
     SAY_AGAIN_AFTER_SECONDS,
     Feed,
     NoAnswerError,
@@ -36,8 +38,8 @@ def event(cursor: int) -> JobEvent:
     return replace(EVENT, cursor=cursor)
 
 
-def message(cursor: int) -> dict[str, object]:
-    return {"type": "message", "data": event(cursor).to_json().encode()}
+def message(cursor: int, seq: int = EVENT.seq) -> dict[str, object]:
+    return {"type": "message", "data": replace(event(cursor), seq=seq).to_json().encode()}
 
 
 def started(after: int | None = None, now: float = 0.0) -> Feed:
@@ -139,6 +141,63 @@ def test_behind_an_expired_cursor_it_goes_on_from_the_snapshot() -> None:
     assert (feed.position, feed.next_step(0.0)) == (10, Step.READ_LOG)
     feed.read([event(11)], 0.0)
     assert handed_out(feed) == [11]
+
+
+def test_events_that_come_once_more_need_no_look_into_the_log() -> None:
+    feed = started()
+    for cursor in range(1, REMEMBERED + 2):
+        feed.received(message(cursor), 0.0)
+    for cursor in range(2, REMEMBERED + 2):
+        feed.received(message(cursor), 0.0)
+    assert feed.next_step(CATCH_UP_EVERY_SECONDS - 0.01) is Step.RECEIVE
+    assert feed.doubted is None
+
+
+@pytest.mark.parametrize("late", [message(3, seq=77), message(2)])
+def test_an_event_that_would_be_known_is_looked_for_in_the_log_at_once(late: dict[str, object]) -> None:
+    """Another event at a cursor that was handed out, or one at a cursor that this user had none at."""
+    feed = started()
+    feed.received(message(1), 0.0)
+    feed.received(message(3), 0.0)
+    feed.read([event(3)], 0.0)
+    feed.received(late, 0.0)
+    assert feed.next_step(0.0) is Step.READ_LOG
+    assert feed.doubted == JobEvent.from_json(late["data"])  # type: ignore[arg-type]
+    feed.read([], 0.0)
+    assert (feed.next_step(0.0), feed.doubted, handed_out(feed)) == (Step.RECEIVE, None, [1, 3])
+
+
+@pytest.mark.parametrize("beyond_memory", [False, True])
+def test_an_event_from_before_what_is_remembered_leads_to_one_look_into_the_log_soon(beyond_memory: bool) -> None:
+    feed = started(after=5)
+    feed.read([event(one) for one in range(6, 7 + beyond_memory * REMEMBERED)], 0.0)
+    feed.received(message(6 if beyond_memory else 5), 0.0)
+    assert feed.next_step(DOUBT_FOR_SECONDS - 0.01) is Step.RECEIVE
+    assert feed.next_step(DOUBT_FOR_SECONDS) is Step.READ_LOG
+    assert feed.doubted is None
+    feed.read([], DOUBT_FOR_SECONDS)
+    assert feed.next_step(3 * DOUBT_FOR_SECONDS) is Step.RECEIVE
+
+
+def test_what_was_known_of_another_log_is_forgotten() -> None:
+    feed = started()
+    feed.received(message(1), 0.0)
+    feed.received(message(2), 0.0)
+    feed.received(message(1, seq=77), 0.0)
+    feed.expired(CursorExpiredError("Another one.", cursor=0))
+    assert (feed.position, feed.doubted, feed.next_step(0.0)) == (0, None, Step.READ_LOG)
+    feed.read([event(1), event(2)], 0.0)
+    assert handed_out(feed) == [1, 2, 1, 2]
+
+
+def test_a_snapshot_that_leads_nowhere_is_not_taken_twice() -> None:
+    feed = started(after=3)
+    feed.expired(CursorExpiredError("Gone.", cursor=3))
+    with pytest.raises(QueueUnavailableError, match="cursor 3"):
+        feed.expired(CursorExpiredError("Gone.", cursor=3))
+    feed.expired(CursorExpiredError("Gone.", cursor=4))
+    feed.read([], 0.0)
+    feed.expired(CursorExpiredError("Gone.", cursor=4))
 
 
 def test_a_lost_subscription_is_tried_again_after_a_look_into_the_log() -> None:
