@@ -14,10 +14,11 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 from sqlalchemy.pool import NullPool
 
-from jobqueue.database import Database, create_database_engine
+from jobqueue.database import Database
 from jobqueue.errors import JobQueueError
 from jobqueue.settings import load_settings
 from jobqueue.store.workers import record_worker, remove_worker
+from worker.postgres_deadline import deadline_engine
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,7 @@ class Presence:
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._name: str = worker.hostname
-        engine = create_database_engine(
-            load_settings().required_database_url, application_name="menu-jobqueue worker", poolclass=NullPool
-        )
+        engine = deadline_engine(load_settings().required_database_url, poolclass=NullPool)
         self._database = Database(engine)
         self._received_at: float | None = None
         self._turned_at = time.monotonic()

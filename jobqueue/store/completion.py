@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from jobqueue.states import ACTIVE, JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
 from jobqueue.store.interval import seconds_from_now
-from jobqueue.tables import JOBS
+from jobqueue.tables import EVENTS, JOBS
 
 MAX_ERROR_CHARACTERS = 2_000
 MAX_CODE_CHARACTERS = 50
@@ -127,6 +127,20 @@ def cancel_attempt(connection: Connection, job_id: UUID, attempt: int) -> bool:
     values = {"status": JobStatus.FAILED.value, **_error(CANCELLED_CODE, CANCELLED_MESSAGE)}
     wanted = (*_held_by(job_id, attempt), JOBS.c.cancel_requested_at.is_not(None))
     return bool(connection.execute(update(JOBS).where(*wanted).values(**values)).rowcount)
+
+
+def attempt_ended(connection: Connection, job_id: UUID, attempt: int, status: JobStatus, code: str | None) -> bool:
+    """Whether this attempt has ended so; asked by whoever was refused, because an answer may have been lost.
+
+    The number is one execution's alone, and the history knows its end also when the next attempt has begun.
+    """
+    ends = select(EVENTS.c.seq).where(
+        EVENTS.c.job_id == job_id,
+        EVENTS.c.attempt == attempt,
+        EVENTS.c.status == status.value,
+        EVENTS.c.error_code.is_not_distinct_from(None if code is None else _error(code, "")["error_code"]),
+    )
+    return connection.execute(ends).first() is not None
 
 
 def _held_by(job_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:

@@ -35,7 +35,7 @@ def remove_worker(connection: Connection, name: str) -> None:
 
 def known_workers(connection: Connection) -> tuple[WorkerPresence, ...]:
     """The workers that have not stopped in good order within the last hour, by name."""
-    # A claim names the process too: name/pid.
+    # A claim names the process and the execution too: name/pid/token.
     holds = (
         select(func.count())
         .where(

@@ -31,7 +31,9 @@ def queued(manager: JobQueueManager, user_id: UUID, **options: Any) -> Extractio
     return manager.submit_job(user_id, URL, **options).job
 
 
-def claim(engine: Engine, job_id: UUID, *, worker: str = "worker-1", lease_seconds: float = 60) -> ClaimedJob | None:
+def claim(engine: Engine, job_id: UUID, *, worker: str | None = None, lease_seconds: float = 60) -> ClaimedJob | None:
+    """By an execution of its own in ``worker-1`` unless the test names one."""
+    worker = worker or f"worker-1/{next(_numbers)}"
     return Database(engine).run(lambda c: claim_job(c, job_id, worker=worker, lease_seconds=lease_seconds))
 
 
