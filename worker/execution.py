@@ -216,7 +216,9 @@ class Attempt:
 
     def _end_if_cancelled(self) -> None:
         cancelled = self._write(
-            lambda c: cancel_attempt(c, self._job.id, self._job.attempt), JobStatus.FAILED, CANCELLED_CODE
+            lambda c: cancel_attempt(c, self._job.id, self._job.attempt, token_usage=self._token_usage),
+            JobStatus.FAILED,
+            CANCELLED_CODE,
         )
         if cancelled:
             raise JobFailedError(CANCELLED_CODE) from None

@@ -84,9 +84,18 @@ def current(manager: JobQueueManager, job_id: UUID) -> ExtractionJob:
     return job
 
 
-def report_worker(engine: Engine, name: str, *, consuming: bool = True, received_age: float | None = 0) -> None:
+def report_worker(
+    engine: Engine,
+    name: str,
+    *,
+    begins: bool = False,
+    consuming: bool = True,
+    stopping: bool = False,
+    received_age: float | None = 0,
+) -> None:
     """What a worker's main process does every few seconds."""
-    Database(engine).run(lambda c: record_worker(c, name, begins=False, consuming=consuming, received_age=received_age))
+    said = {"begins": begins, "consuming": consuming, "stopping": stopping}
+    Database(engine).run(lambda c: record_worker(c, name, **said, received_age=received_age))
 
 
 def row(engine: Engine, job_id: UUID) -> dict[str, Any]:

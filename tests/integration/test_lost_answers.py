@@ -129,23 +129,23 @@ def test_an_end_whose_answer_was_lost_is_this_attempts_own(
 def test_only_the_execution_that_claimed_it_finds_a_job_again(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
-    job = queued(manager, user_id)
-    first = claimed(engine, job.id, worker="celery@a/1/aa")
-    assert claim(engine, job.id, worker="celery@a/1/aa") == first
-    assert claim(engine, job.id, worker="celery@a/1/ab") is None
-    assert (row(engine, job.id)["attempt"], len(manager.job_history(job.id))) == (1, 2)
+    made = queued(manager, user_id)
+    first = claimed(engine, made.id, worker="celery@a/1/aa")
+    assert claim(engine, made.id, worker="celery@a/1/aa") == first
+    assert claim(engine, made.id, worker="celery@a/1/ab") is None
+    assert (row(engine, made.id)["attempt"], len(manager.job_history(made.id))) == (1, 2)
 
 
 def test_the_history_knows_an_end_from_what_others_made_of_the_attempt(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
     def ended(attempt: int, code: str) -> bool:
-        return Database(engine).run(lambda c: attempt_ended(c, job.id, attempt, JobStatus.QUEUED, code))
+        return Database(engine).run(lambda c: attempt_ended(c, made.id, attempt, JobStatus.QUEUED, code))
 
-    job = queued(manager, user_id)
-    claimed(engine, job.id)
-    requeue(engine, job.id, 1)
-    claimed(engine, job.id)
+    made = queued(manager, user_id)
+    claimed(engine, made.id)
+    requeue(engine, made.id, 1)
+    claimed(engine, made.id)
     expire_leases(engine)
     reap(engine)
     assert [ended(1, "BUSY"), ended(2, "BUSY"), ended(2, "WORKER_LOST")] == [True, False, True]
