@@ -22,13 +22,15 @@ MAX_QUEUE_SECONDS = 300.0
 class WorkerPresence:
     """What a worker last said of itself; ages in seconds.
 
-    ``consuming`` is false while it has no broker connection; ``received_ago`` is the age of its last message, or its
-    own while it has had none; ``holds`` counts the jobs in its hands.
+    ``consuming`` is false while it has no broker connection; a worker that is ``stopping`` was asked to and takes no
+    more; ``received_ago`` is the age of its last message, or its own while it has had none; ``holds`` counts the jobs
+    in its hands.
     """
 
     name: str
     seen_ago: float
     consuming: bool
+    stopping: bool
     received_ago: float
     holds: int
 
@@ -86,6 +88,8 @@ def assess_worker(state: QueueState, name: str) -> list[Problem]:
         return [Problem("NO_WORKER", f"There is no worker {name}.")]
     if not worker.is_there:
         return [Problem("NO_WORKER", f"{name} has not been heard of for {_age(worker.seen_ago)}.")]
+    if worker.stopping:
+        return []
     if not worker.consuming:
         return [_cut_off(name)]
     if worker.is_idle and _work_is_on_offer(state):
@@ -115,7 +119,7 @@ def _of_the_notifier(state: QueueState) -> list[Problem]:
 
 
 def _of_the_workers(state: QueueState) -> list[Problem]:
-    there = [worker for worker in state.workers if worker.is_there]
+    there = [worker for worker in state.workers if worker.is_there and not worker.stopping]
     if not there:
         return [
             Problem("NO_WORKER", f"No worker runs, {_count(state.due, 'job')} due: start `celery -A worker worker`.")

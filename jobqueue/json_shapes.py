@@ -176,6 +176,7 @@ class Worker(Shape):
     name: str
     seen_ago: float
     consuming: bool
+    stopping: bool
     received_ago: float
     holds: int
 

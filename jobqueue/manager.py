@@ -171,7 +171,8 @@ class JobQueueManager:
     ) -> ExtractionJob:
         """Complete a job that the application extracted itself; ``processing_time`` is in milliseconds.
 
-        ``uncertain_items`` and ``superfluous_text`` default to the result's own lists. Raises ``InvalidResultError``
+        ``uncertain_items`` and ``superfluous_text`` default to the result's own lists; without ``token_usage`` what
+        earlier attempts cost stays. Raises ``InvalidResultError``
         for a result that does not fit the job's schema version (nothing is changed), ``JobNotFoundError``,
         ``InvalidInputError``, and ``InvalidStatusError`` for a finished or cancelled job.
         """

@@ -220,6 +220,7 @@ class MenuExtractionWorker(Base):
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
     seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
     consuming: Mapped[bool]
+    stopping: Mapped[bool] = mapped_column(server_default=false())
     received_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 

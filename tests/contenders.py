@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Engine, event
 
@@ -70,7 +71,8 @@ def _outcome(engine: Engine, manager: JobQueueManager, call: Call) -> Any:
     name, arguments = call
     try:
         if name == "claim":
-            return Database(engine).statement(lambda c: claim_job(c, *arguments, worker="racer", lease_seconds=60))
+            racer = uuid4().hex
+            return Database(engine).statement(lambda c: claim_job(c, *arguments, worker=racer, lease_seconds=60))
         return getattr(manager, name)(*arguments)
     except JobQueueError as error:
         return error

@@ -15,10 +15,11 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from sqlalchemy.pool import NullPool
 
-from jobqueue.database import Database, create_database_engine
+from jobqueue.database import Database
 from jobqueue.errors import JobQueueError
 from jobqueue.settings import load_settings
 from jobqueue.store.put_back import put_back_jobs
+from worker.postgres_deadline import deadline_engine
 from worker.presence import leave
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _put_back(workers: list[str]) -> None:
 def _write(workers: list[str]) -> None:
     try:
         url = load_settings().required_database_url
-        engine = create_database_engine(url, application_name="menu-jobqueue worker", poolclass=NullPool)
+        engine = deadline_engine(url, poolclass=NullPool)
         jobs = Database(engine).statement(lambda connection: put_back_jobs(connection, workers))
     except JobQueueError as error:
         log.warning("Jobs could not be put back (%s); they run again when their leases end.", error)

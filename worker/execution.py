@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,9 +18,17 @@ from jobqueue.extraction import ExtractionOutcome, PermanentExtractionError, Tra
 from jobqueue.fetch import fetch_image
 from jobqueue.outcome_check import check_outcome
 from jobqueue.retry_policy import MAX_ATTEMPTS, backoff_seconds, may_retry
+from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE
 from jobqueue.store.claim import ClaimedJob, claim_job
-from jobqueue.store.completion import Completion, cancel_attempt, complete_attempt, fail_attempt, requeue_attempt
+from jobqueue.store.completion import (
+    Completion,
+    attempt_ended,
+    cancel_attempt,
+    complete_attempt,
+    fail_attempt,
+    requeue_attempt,
+)
 from jobqueue.token_usage import added_usage
 from worker.lease_keeper import Lease
 from worker.progress import JobCancelledError, LeaseLostError, ProgressReporter
@@ -63,12 +72,14 @@ class AttemptLostError(Exception):
 def execute_job(resources: WorkerResources, job_id: UUID, worker: str) -> None:
     """Run the job's next attempt if it is due; does nothing if it is not, or if somebody else holds it.
 
+    ``worker`` names the process; the claim adds a token to it, so that a repeated claim finds itself and no other.
     Raises ``AttemptFailedError`` when another attempt is to follow and ``JobFailedError`` when none is.
     """
     lease_seconds = resources.settings.lease_seconds
+    execution = f"{worker}/{secrets.token_hex(4)}"
     job = patiently(
         resources.database,
-        lambda connection: claim_job(connection, job_id, worker=worker, lease_seconds=lease_seconds),
+        lambda connection: claim_job(connection, job_id, worker=execution, lease_seconds=lease_seconds),
     )
     if job is None:
         log.info("Job %s is not due here; its message is dropped.", job_id)
@@ -148,7 +159,10 @@ class Attempt:
             uncertain_items=outcome.result.get("uncertainItems", []),
             superfluous_text=outcome.result.get("superfluousText", []),
         )
-        if self._store(lambda c: complete_attempt(c, self._job.id, self._job.attempt, completion)):
+        completed = self._store(
+            lambda c: complete_attempt(c, self._job.id, self._job.attempt, completion), JobStatus.COMPLETED
+        )
+        if completed:
             log.info("Job %s completed in %d ms.", self._job.id, completion.processing_time)
 
     def _try_again(self, code: str, message: str, retry_after: float | None = None) -> None:
@@ -166,7 +180,9 @@ class Attempt:
                 message=message,
                 delay_seconds=delay,
                 token_usage=self._token_usage,
-            )
+            ),
+            JobStatus.QUEUED,
+            code,
         )
         if queued:
             # Flower shows tracebacks with all that led to them, and what an extractor said is not for it.
@@ -183,22 +199,36 @@ class Attempt:
                 message=message,
                 processing_time=elapsed,
                 token_usage=self._token_usage,
-            )
+            ),
+            JobStatus.FAILED,
+            code,
         )
         if failed:
             raise JobFailedError(code) from None
 
-    def _store(self, write: Callable[[Connection], bool]) -> bool:
-        """Write the attempt's end; false when the fence refused it."""
-        written = patiently(self._resources.database, write)
+    def _store(self, write: Callable[[Connection], bool], status: JobStatus, code: str | None = None) -> bool:
+        """Write the attempt's end, which is ``status`` and ``code``; false when the fence refused it."""
+        written = self._write(write, status, code)
         if not written:
             self._end_if_cancelled()
             log.warning("Job %s was taken over; attempt %d is refused.", self._job.id, self._job.attempt)
         return written
 
     def _end_if_cancelled(self) -> None:
-        if patiently(self._resources.database, lambda c: cancel_attempt(c, self._job.id, self._job.attempt)):
+        cancelled = self._write(
+            lambda c: cancel_attempt(c, self._job.id, self._job.attempt, token_usage=self._token_usage),
+            JobStatus.FAILED,
+            CANCELLED_CODE,
+        )
+        if cancelled:
             raise JobFailedError(CANCELLED_CODE) from None
+
+    def _write(self, write: Callable[[Connection], bool], status: JobStatus, code: str | None) -> bool:
+        """A write whose answer was lost is refused when it is repeated, though it took effect; the history knows."""
+        database, job = self._resources.database, self._job
+        return patiently(database, write) or patiently(
+            database, lambda c: attempt_ended(c, job.id, job.attempt, status, code)
+        )
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)

@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 import psycopg2
 from psycopg2 import extensions
+from sqlalchemy import Engine
+
+from jobqueue.database import create_database_engine
 
 
 class DeadlineConnection(extensions.connection):  # type: ignore[misc] # psycopg2 ships no types
@@ -24,6 +27,17 @@ class DeadlineConnection(extensions.connection):  # type: ignore[misc] # psycopg
 def limit_waits() -> None:
     """Let deadlines hold in this process, from now on and for all its threads."""
     extensions.set_wait_callback(_wait)
+
+
+def deadline_engine(url: str, **options: Any) -> Engine:
+    """An engine of a worker process, whose connections all have the limit."""
+    limit_waits()
+    return create_database_engine(
+        url,
+        application_name="menu-jobqueue worker",
+        connect_args={"connection_factory": DeadlineConnection},
+        **options,
+    )
 
 
 def _wait(connection: Any) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import redis
 
-from jobqueue.database import Database, create_database_engine
+from jobqueue.database import Database
 from jobqueue.extraction import Extractor
 from jobqueue.redis_connection import connect_redis
 from jobqueue.settings import Settings, load_settings
 from worker.extractors.loading import load_extractor
 from worker.lease_keeper import LeaseKeeper
-from worker.postgres_deadline import DeadlineConnection, limit_waits
+from worker.postgres_deadline import deadline_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,8 @@ def expect_threads(count: int) -> None:
 
 def _make() -> WorkerResources:
     settings = load_settings()
-    limit_waits()
-    engine = create_database_engine(
+    engine = deadline_engine(
         settings.required_database_url,
-        application_name="menu-jobqueue worker",
-        connect_args={"connection_factory": DeadlineConnection},
         pool_size=LASTING_CONNECTIONS,
         # One for each thread and one for the lease keeper, so that none ever waits for another's.
         max_overflow=max(0, _threads + 1 - LASTING_CONNECTIONS),

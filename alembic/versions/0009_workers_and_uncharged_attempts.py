@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=now),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, server_default=now),
         sa.Column("consuming", sa.Boolean, nullable=False),
+        sa.Column("stopping", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("received_at", sa.DateTime(timezone=True)),
     )
     if scalar("SELECT to_regprocedure('auth.uid()')") is not None:

@@ -52,9 +52,10 @@ def _print(report: HealthReport) -> None:
         print_fields(_figures(report.state))
         if report.state.workers:
             rows = [
-                (one.holds, one.seen_ago, one.received_ago, one.consuming, one.name) for one in report.state.workers
+                (one.holds, one.seen_ago, one.received_ago, one.consuming, one.stopping, one.name)
+                for one in report.state.workers
             ]
-            print_table(["Jobs in hand", "Seen, s ago", "Last message, s ago", "Consuming", "Worker"], rows)
+            print_table(["Jobs in hand", "Seen, s ago", "Last message, s ago", "Consuming", "Stopping", "Worker"], rows)
 
 
 def _figures(state: QueueState) -> dict[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, tuple_, update
+from sqlalchemy import Connection, and_, case, func, or_, tuple_, update
 
 from jobqueue.retry_policy import MAX_ATTEMPTS
 from jobqueue.states import JobStatus
@@ -40,18 +40,21 @@ def claim_job(connection: Connection, job_id: UUID, *, worker: str, lease_second
     """Take the job if it is queued and due; ``None`` when there is nothing to do.
 
     A message may arrive twice, late, or for a job that somebody else holds: the row decides, in one statement.
+    ``worker`` names one execution and never another one: a claim whose answer was lost finds its own row when it is
+    repeated, and the attempt is not counted again.
     """
+    due = and_(
+        JOBS.c.status == JobStatus.QUEUED.value,
+        JOBS.c.run_after <= func.clock_timestamp(),
+        CHARGED_ATTEMPTS < MAX_ATTEMPTS,
+    )
+    mine = and_(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.worker == worker)
     row = connection.execute(
         update(JOBS)
-        .where(
-            JOBS.c.id == job_id,
-            JOBS.c.status == JobStatus.QUEUED.value,
-            JOBS.c.run_after <= func.clock_timestamp(),
-            CHARGED_ATTEMPTS < MAX_ATTEMPTS,
-        )
+        .where(JOBS.c.id == job_id, or_(due, mine))
         .values(
             status=JobStatus.PROCESSING.value,
-            attempt=JOBS.c.attempt + 1,
+            attempt=JOBS.c.attempt + case((mine, 0), else_=1),
             worker=worker,
             started_at=func.clock_timestamp(),
             lease_expires_at=seconds_from_now(lease_seconds),

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from jobqueue.states import ACTIVE, JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
 from jobqueue.store.interval import seconds_from_now
-from jobqueue.tables import JOBS
+from jobqueue.tables import EVENTS, JOBS
 
 MAX_ERROR_CHARACTERS = 2_000
 MAX_CODE_CHARACTERS = 50
@@ -43,7 +43,7 @@ class Completion:
             "result": self.result,
             "processing_time": self.processing_time,
             "confidence": self.confidence,
-            "token_usage": self.token_usage,
+            **_spent(self.token_usage),
             "uncertain_items": self.uncertain_items,
             "superfluous_text": self.superfluous_text,
             "error_code": None,
@@ -70,7 +70,7 @@ def fail_attempt(
     values = {
         "status": JobStatus.FAILED.value,
         "processing_time": processing_time,
-        "token_usage": token_usage,
+        **_spent(token_usage),
         **_error(code, message),
     }
     return _write_as(connection, job_id, attempt, values)
@@ -91,7 +91,7 @@ def requeue_attempt(
         "status": JobStatus.QUEUED.value,
         "run_after": seconds_from_now(delay_seconds),
         "lease_expires_at": None,
-        "token_usage": token_usage,
+        **_spent(token_usage),
         **_error(code, message),
     }
     return _write_as(connection, job_id, attempt, values)
@@ -110,6 +110,11 @@ def fail_job(connection: Connection, job_id: UUID, *, code: str, message: str, i
     return _write_active(connection, job_id, values)
 
 
+def _spent(token_usage: dict[str, Any] | None) -> dict[str, Any]:
+    """Whoever counted nothing leaves what the attempts before have cost."""
+    return {} if token_usage is None else {"token_usage": token_usage}
+
+
 def _error(code: str, message: str) -> dict[str, str]:
     return {
         "error_code": _storable(code)[:MAX_CODE_CHARACTERS],
@@ -122,11 +127,31 @@ def _storable(value: str) -> str:
     return value.replace("\x00", "").encode(errors="replace").decode()
 
 
-def cancel_attempt(connection: Connection, job_id: UUID, attempt: int) -> bool:
+def cancel_attempt(
+    connection: Connection, job_id: UUID, attempt: int, *, token_usage: dict[str, Any] | None = None
+) -> bool:
     """End the job as cancelled if its user asked for that; false when nobody did or the attempt no longer holds it."""
-    values = {"status": JobStatus.FAILED.value, **_error(CANCELLED_CODE, CANCELLED_MESSAGE)}
+    values = {
+        "status": JobStatus.FAILED.value,
+        **_spent(token_usage),
+        **_error(CANCELLED_CODE, CANCELLED_MESSAGE),
+    }
     wanted = (*_held_by(job_id, attempt), JOBS.c.cancel_requested_at.is_not(None))
     return bool(connection.execute(update(JOBS).where(*wanted).values(**values)).rowcount)
+
+
+def attempt_ended(connection: Connection, job_id: UUID, attempt: int, status: JobStatus, code: str | None) -> bool:
+    """Whether this attempt has ended so; asked by whoever was refused, because an answer may have been lost.
+
+    The number is one execution's alone, and the history knows its end also when the next attempt has begun.
+    """
+    ends = select(EVENTS.c.seq).where(
+        EVENTS.c.job_id == job_id,
+        EVENTS.c.attempt == attempt,
+        EVENTS.c.status == status.value,
+        EVENTS.c.error_code.is_not_distinct_from(None if code is None else _error(code, "")["error_code"]),
+    )
+    return connection.execute(ends).first() is not None
 
 
 def _held_by(job_id: UUID, attempt: int) -> tuple[ColumnElement[bool], ...]:

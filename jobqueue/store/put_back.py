@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, null, update
+from sqlalchemy import Connection, case, func, null, or_, update
 
 from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
@@ -15,15 +15,17 @@ WORKER_STOPPED_MESSAGE = "The worker was asked to stop; the extraction begins an
 
 
 def put_back_jobs(connection: Connection, workers: list[str]) -> list[UUID]:
-    """Queue what these workers (as they named themselves in their claims) hold; returns the jobs.
+    """Queue what these workers hold, each a process ``name/pid``; returns the jobs.
 
     The attempt number stays, so what such a worker still writes is refused. A job whose user asked for its
     cancellation ends instead.
     """
+    # A claim names the execution too: name/pid/token.
+    theirs = or_(*[func.starts_with(JOBS.c.worker, f"{worker}/") for worker in workers])
     cancelled = JOBS.c.cancel_requested_at.is_not(None)
     rows = connection.execute(
         update(JOBS)
-        .where(JOBS.c.status == JobStatus.PROCESSING.value, JOBS.c.worker.in_(workers))
+        .where(JOBS.c.status == JobStatus.PROCESSING.value, theirs)
         .values(
             status=case((cancelled, JobStatus.FAILED.value), else_=JobStatus.QUEUED.value),
             uncharged_attempts=JOBS.c.uncharged_attempts + 1,

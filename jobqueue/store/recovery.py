@@ -45,8 +45,9 @@ class AttemptLimits:
 def reap_expired_leases(connection: Connection, term: int, batch: int, limits: AttemptLimits) -> list[ReapedJob]:
     """Put back jobs whose lease ran out; the lost attempt counts, and after the last one the job fails.
 
-    An attempt that had gone on for longer than the time limit when its lease was last renewed did not end at the limit
-    as it should have, so its process was killed for that.
+    An attempt that had gone on for longer than the time limit when its lease was last renewed is said to have been
+    broken off after that time: its process was killed for not heeding the limit, or, with threads, which know no limit,
+    for whatever reason.
 
     Jobs that another transaction holds locked are left for later. Nothing happens unless ``term`` is the newest.
     """
@@ -78,7 +79,8 @@ def _reap(connection: Connection, term: int, jobs: Select[UUID], limits: Attempt
     too_long = JOBS.c.lease_expires_at - JOBS.c.started_at >= timedelta(
         seconds=limits.time_limit + limits.lease_seconds
     )
-    timeout = f"The extraction took longer than {limits.time_limit:g} seconds and had to be broken off"
+    # Where no limit ends an attempt (threads), a long one may have lost its worker for another reason.
+    timeout = f"The extraction was broken off after more than {limits.time_limit:g} seconds"
     reaped = connection.execute(
         update(JOBS)
         .where(JOBS.c.id == expired.c.id, fence(term))

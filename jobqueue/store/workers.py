@@ -16,12 +16,13 @@ FORGOTTEN_AFTER_SECONDS = 3600.0
 
 
 def record_worker(
-    connection: Connection, name: str, *, begins: bool, consuming: bool, received_age: float | None
+    connection: Connection, name: str, *, begins: bool, consuming: bool, stopping: bool, received_age: float | None
 ) -> None:
     """Say that the worker lives, and forget those that have been silent for an hour; ``begins`` sets its start anew."""
     received_at = null() if received_age is None else seconds_from_now(-received_age)
-    said = insert(WORKERS).values(name=name, consuming=consuming, received_at=received_at)
-    values = {"seen_at": func.clock_timestamp(), "consuming": consuming, "received_at": received_at}
+    state = {"consuming": consuming, "stopping": stopping, "received_at": received_at}
+    said = insert(WORKERS).values(name=name, **state)
+    values = {"seen_at": func.clock_timestamp(), **state}
     if begins:
         values["started_at"] = func.clock_timestamp()
     connection.execute(said.on_conflict_do_update(index_elements=[WORKERS.c.name], set_=values))
@@ -35,7 +36,7 @@ def remove_worker(connection: Connection, name: str) -> None:
 
 def known_workers(connection: Connection) -> tuple[WorkerPresence, ...]:
     """The workers that have not stopped in good order within the last hour, by name."""
-    # A claim names the process too: name/pid.
+    # A claim names the process and the execution too: name/pid/token.
     holds = (
         select(func.count())
         .where(
@@ -47,9 +48,9 @@ def known_workers(connection: Connection) -> tuple[WorkerPresence, ...]:
     )
     received_ago = _age(func.coalesce(WORKERS.c.received_at, WORKERS.c.started_at))
     rows = connection.execute(
-        select(WORKERS.c.name, _age(WORKERS.c.seen_at), WORKERS.c.consuming, received_ago, holds).order_by(
-            WORKERS.c.name
-        )
+        select(
+            WORKERS.c.name, _age(WORKERS.c.seen_at), WORKERS.c.consuming, WORKERS.c.stopping, received_ago, holds
+        ).order_by(WORKERS.c.name)
     )
     return tuple(WorkerPresence(*row) for row in rows)
 

@@ -13,7 +13,7 @@ POISON = {
     "segfault": ("WORKER_LOST", "another photo"),
     "memory": ("OUT_OF_MEMORY", "ran out of memory"),
     "sleep": ("TIMEOUT", "took longer than"),
-    "deaf": ("TIMEOUT", "had to be broken off"),
+    "deaf": ("TIMEOUT", "broken off after more than 5 seconds"),
 }
 # They take as long as the limit each time, so they begin with two attempts spent.
 SLOW = {"sleep", "deaf"}

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine
+import pytest
+from sqlalchemy import Engine, make_url
 
 from jobqueue.database import Database
-from jobqueue.health import WorkerPresence
+from jobqueue.health import WorkerPresence, assess_worker
+from jobqueue.store.queue_state import queue_state
 from jobqueue.store.workers import known_workers
 from tests.acceptance.conftest import Application
 from tests.eventually import eventually
 from tests.processes import Processes
+from tests.scripted_extractor import held_key, release_key
 from tests.tcp_proxy import TcpProxy
 
 
@@ -37,19 +44,18 @@ def test_a_worker_says_whether_it_consumes_until_it_stops(
         processes.notifier(),
         processes.worker("--hostname=celery@present", CELERY_BROKER_URL=behind) as worker,
     ):
-        eventually(consuming, what="a worker that consumes")
-        first = seen()
+        first = eventually(seen, what="a worker that speaks")
         assert first is not None
+        assert first.consuming, "the first word came before the consumer"
         assert (first.name, first.holds) == ("celery@present", 0)
 
-        def older() -> WorkerPresence | None:
-            found = seen()
-            return found if found is not None and found.received_ago > first.received_ago + 1 else None
+        def received_ago() -> float:
+            return (seen() or first).received_ago
 
-        quiet = eventually(older, what="a worker without a message")
-        assert quiet is not None
+        eventually(lambda: received_ago() > first.received_ago + 1, what="a worker without a message")
+        quiet_since = time.monotonic() - received_ago()
         own_application.finished(own_application.submit("kill,ok"))
-        eventually(lambda: (seen() or quiet).received_ago < quiet.received_ago, what="a message received")
+        eventually(lambda: received_ago() < time.monotonic() - quiet_since - 0.5, what="a message received")
         broker.refuse()
         eventually(lambda: consuming() is False, within=40, what="a worker without a broker")
         broker.allow()
@@ -57,3 +63,72 @@ def test_a_worker_says_whether_it_consumes_until_it_stops(
         worker.send_signal(signal.SIGTERM)
         worker.wait(timeout=30)
         assert seen() is None
+
+
+@contextmanager
+def everything_said(database: Database) -> Iterator[list[WorkerPresence]]:
+    """Each different word of the one worker while the block runs."""
+    said: list[WorkerPresence] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.02):
+            said.extend(database.statement(known_workers))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield said
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "soft"])
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_starts_and_stops_is_never_cut_off_but_stopping(
+    own_application: Application, processes: Processes, engine: Engine, asked: signal.Signals, pool: str
+) -> None:
+    database = Database(engine)
+    with (
+        everything_said(database) as said,
+        processes.notifier(),
+        processes.worker(f"--pool={pool}", JOBQUEUE_SOFT_SHUTDOWN_SECONDS="60") as worker,
+    ):
+        job = own_application.submit("hold,ok")
+        assert own_application.redis.blpop([held_key(job.image_url)], timeout=30)
+        eventually(lambda: said, what="a worker that speaks")
+        assert not said[-1].stopping
+        worker.send_signal(asked)
+        eventually(lambda: said[-1].stopping, within=4, what="a worker that says that it stops")
+        state = database.statement(queue_state)
+        assert assess_worker(state, said[-1].name) == []
+        own_application.redis.rpush(release_key(job.image_url), "go on")
+        if asked == signal.SIGTERM:
+            worker.wait(timeout=30)
+        else:
+            assert own_application.finished(job).status == "completed"
+            worker.kill()  # it would sit out the rest of its minute
+    assert {(one.consuming, one.stopping) for one in said if not one.consuming} <= {(False, True)}
+
+
+def test_a_worker_speaks_again_after_a_statement_that_was_never_answered(
+    own_application: Application, processes: Processes, database_url: str, engine: Engine
+) -> None:
+    database = Database(engine)
+    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
+    behind = make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+
+    def spoke(ago: float) -> bool:
+        found = database.statement(known_workers)
+        return bool(found) and found[0].seen_ago < ago
+
+    with proxy.running(), processes.worker(DATABASE_URL=behind):
+        eventually(lambda: spoke(5), what="a worker that speaks")
+        eventually(lambda: proxy.connections == 0, what="a worker that is silent")
+        proxy.freeze()
+        eventually(lambda: proxy.connections, what="a statement on its way")
+        proxy.strand()
+        proxy.allow()
+        eventually(lambda: not spoke(5), what="silence")
+        eventually(lambda: spoke(2), within=30, what="a worker that speaks again")

@@ -121,7 +121,7 @@ def _of_executions(job: Row[Any], history: Sequence[Row[Any]], executed: Sequenc
     claims = [event for event in history if event.status == "processing"]
     if len(executed) > len(claims):
         yield f"{len(executed)} executions for {len(claims)} claims"
-    if job.execution is not None and job.execution.split()[0] != claims[-1].worker.rpartition("/")[2]:
+    if job.execution is not None and job.execution.split()[0] != claims[-1].worker.split("/")[-2]:
         yield f"the result is of process {job.execution.split()[0]}, the last claim of {claims[-1].worker}"
 
 

@@ -151,7 +151,7 @@ def _no_deadline_in_worker() -> None:
     """Nor the time limit, which kills a child that hangs, in the end."""
     from worker.celery_app import app
 
-    _replace("worker.resources:limit_waits", lambda: None)
+    _replace("worker.postgres_deadline:limit_waits", lambda: None)
     app.conf.task_time_limit = app.conf.task_soft_time_limit = None
 
 

@@ -59,7 +59,7 @@ class Observer:
         pids = {str(pid) for pid in worker.tree()}
         with self._engine.connect() as connection:
             rows = connection.execute(text("SELECT id, worker FROM menu_extraction_jobs WHERE status = 'processing'"))
-            return [row.id for row in rows if row.worker.rpartition("/")[2] in pids]
+            return [row.id for row in rows if row.worker.split("/")[-2] in pids]
 
     def executing_in(self, worker: Supervised, submitted: Mapping[UUID, Piece]) -> list[UUID]:
         """Those of them that have come as far as the extractor."""

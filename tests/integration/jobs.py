@@ -31,7 +31,9 @@ def queued(manager: JobQueueManager, user_id: UUID, **options: Any) -> Extractio
     return manager.submit_job(user_id, URL, **options).job
 
 
-def claim(engine: Engine, job_id: UUID, *, worker: str = "worker-1", lease_seconds: float = 60) -> ClaimedJob | None:
+def claim(engine: Engine, job_id: UUID, *, worker: str | None = None, lease_seconds: float = 60) -> ClaimedJob | None:
+    """By an execution of its own in ``worker-1`` unless the test names one."""
+    worker = worker or f"worker-1/{next(_numbers)}"
     return Database(engine).run(lambda c: claim_job(c, job_id, worker=worker, lease_seconds=lease_seconds))
 
 
@@ -82,9 +84,18 @@ def current(manager: JobQueueManager, job_id: UUID) -> ExtractionJob:
     return job
 
 
-def report_worker(engine: Engine, name: str, *, consuming: bool = True, received_age: float | None = 0) -> None:
+def report_worker(
+    engine: Engine,
+    name: str,
+    *,
+    begins: bool = False,
+    consuming: bool = True,
+    stopping: bool = False,
+    received_age: float | None = 0,
+) -> None:
     """What a worker's main process does every few seconds."""
-    Database(engine).run(lambda c: record_worker(c, name, begins=False, consuming=consuming, received_age=received_age))
+    said = {"begins": begins, "consuming": consuming, "stopping": stopping}
+    Database(engine).run(lambda c: record_worker(c, name, **said, received_age=received_age))
 
 
 def row(engine: Engine, job_id: UUID) -> dict[str, Any]:

@@ -213,6 +213,15 @@ def test_a_job_that_fails_keeps_what_it_cost(execute: Execute, step: Step) -> No
     assert (ended.status, ended.token_usage) == ("failed", {"inputTokens": 7})
 
 
+def test_a_cancelled_job_keeps_what_it_cost(execute: Execute, manager: JobQueueManager, job: ExtractionJob) -> None:
+    def cancelled_meanwhile(_image: ImageInput, _report: ProgressReport) -> ExtractionOutcome:
+        manager.cancel_job(job.id, job.user_id)
+        return ExtractionOutcome(RESULT, 0.5, {"inputTokens": 7})
+
+    ended = execute(cancelled_meanwhile)
+    assert (ended.error_code, ended.token_usage) == ("CANCELLED", {"inputTokens": 7})
+
+
 def test_a_usage_that_cannot_be_stored_does_not_keep_the_failure_from_being(execute: Execute) -> None:
     ended = execute(raising(PermanentExtractionError("No.", "NO", token_usage={"cost": float("nan")})))
     assert (ended.error_code, ended.token_usage) == ("NO", None)
@@ -257,13 +266,12 @@ def test_a_message_that_comes_twice_executes_once(execute: Execute) -> None:
 
 
 def test_a_task_without_the_memory_to_begin_does_not_raise_what_celerys_main_process_ends_on(
-    monkeypatch: pytest.MonkeyPatch,
-    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
     def without_memory() -> WorkerResources:
         raise MemoryError
 
-    monkeypatch.setenv("REDIS_URL", settings.required_redis_url)  # Celery reads it with its configuration
+    monkeypatch.setenv("REDIS_URL", redis_url)  # Celery's settings are read when they are first needed
     monkeypatch.setattr(tasks, "worker_resources", without_memory)
     with pytest.raises(AttemptLostError):
         tasks.extract_menu.run(str(uuid4()))

@@ -19,6 +19,8 @@ from jobqueue import (
     JobQueueError,
     JobQueueManager,
 )
+from jobqueue.database import Database
+from jobqueue.store.completion import requeue_attempt
 from tests.integration.jobs import (
     URL,
     claim,
@@ -56,6 +58,18 @@ def test_the_results_own_lists_fill_the_columns(manager: JobQueueManager, user_i
     done = manager.mark_job_completed(queued(manager, user_id).id, RESULT, 0)
     assert (done.uncertain_items, done.superfluous_text) == (RESULT["uncertainItems"], RESULT["superfluousText"])
     assert (done.confidence, done.token_usage) == (None, None)
+
+
+def test_whoever_counted_nothing_leaves_what_earlier_attempts_cost(
+    manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    job = queued(manager, user_id)
+    spent: dict[str, Any] = {"code": "BUSY", "message": "Busy.", "delay_seconds": 0}
+    claimed(engine, job.id)
+    assert Database(engine).run(lambda c: requeue_attempt(c, job.id, 1, **spent, token_usage=USAGE))
+    claimed(engine, job.id)
+    assert Database(engine).run(lambda c: requeue_attempt(c, job.id, 2, **spent))
+    assert manager.mark_job_completed(job.id, RESULT, 0).token_usage == USAGE
 
 
 def test_a_marked_job_answers_the_next_submission(manager: JobQueueManager, user_id: UUID) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, make_url, text
 from jobqueue.database import create_database_engine
 from jobqueue.errors import QueueUnavailableError
 from tests.tcp_proxy import TcpProxy
-from worker import resources
+from worker import consumer, resources
 from worker.postgres_deadline import DeadlineConnection, limit_waits
 
 
@@ -74,3 +74,15 @@ def test_packets_that_nobody_acknowledges_end_a_connection(database_url: str) ->
         parameters = connection.connection.dbapi_connection.info.dsn_parameters  # type: ignore[union-attr]
     engine.dispose()
     assert (parameters["tcp_user_timeout"], parameters["keepalives_idle"]) == ("15000", "10")
+
+
+def test_what_holds_up_putting_back_is_said_in_time(
+    proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", proxied_url)
+    monkeypatch.setattr(DeadlineConnection, "answer_within", 0.3)
+    proxy.freeze()
+    began = time.monotonic()
+    consumer._put_back(["celery@a/1"])
+    assert time.monotonic() - began < consumer.GIVING_UP_AFTER_SECONDS
+    assert "Jobs could not be put back (Postgres could not be reached" in caplog.text

@@ -19,8 +19,8 @@ def put_back(engine: Engine, *workers: str) -> set[UUID]:
 
 def test_only_the_jobs_of_these_workers_are_put_back(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
     mine, theirs, waiting = (queued(manager, user_id) for _ in range(3))
-    claimed(engine, mine.id, worker="celery@a/1")
-    claimed(engine, theirs.id, worker="celery@a/10")
+    claimed(engine, mine.id, worker="celery@a/1/c0")
+    claimed(engine, theirs.id, worker="celery@a/10/c0")
     assert put_back(engine, "celery@a/1", "celery@a/2") == {mine.id}
     found = row(engine, mine.id)
     assert (found["status"], found["attempt"], found["uncharged_attempts"]) == ("queued", 1, 1)
@@ -34,10 +34,10 @@ def test_the_worker_that_put_it_back_is_refused_from_then_on(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
     job = queued(manager, user_id)
-    claimed(engine, job.id, worker="celery@a/1")
+    claimed(engine, job.id, worker="celery@a/1/c0")
     put_back(engine, "celery@a/1")
     assert not complete(engine, job.id, 1)
-    again = claimed(engine, job.id, worker="celery@a/1")
+    again = claimed(engine, job.id, worker="celery@a/1/c1")
     assert (again.attempt, again.charged_attempt) == (2, 1)
     assert not complete(engine, job.id, 1)
     assert complete(engine, job.id, 2)

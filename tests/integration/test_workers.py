@@ -13,8 +13,8 @@ from jobqueue import JobQueueManager
 from jobqueue.database import Database
 from jobqueue.health import WorkerPresence
 from jobqueue.store.queue_state import queue_state
-from jobqueue.store.workers import known_workers, record_worker, remove_worker
-from tests.integration.jobs import claimed, queued, requeue
+from jobqueue.store.workers import known_workers, remove_worker
+from tests.integration.jobs import claimed, queued, report_worker, requeue
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def run(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 
 def say(engine: Engine, name: str, *, begins: bool = False, received_age: float | None = None) -> None:
-    run(engine, lambda c: record_worker(c, name, begins=begins, consuming=True, received_age=received_age))
+    report_worker(engine, name, begins=begins, received_age=received_age)
 
 
 def known(engine: Engine) -> dict[str, WorkerPresence]:
@@ -55,6 +55,15 @@ def test_a_worker_that_spoke_is_known_until_it_leaves(engine: Engine) -> None:
     assert seen["celery@b"].received_ago >= 40
     run(engine, lambda c: remove_worker(c, "celery@a"))
     assert set(known(engine)) == {"celery@b"}
+
+
+def test_a_worker_that_is_asked_to_stop_is_known_for_that(engine: Engine) -> None:
+    say(engine, "celery@a")
+    assert not known(engine)["celery@a"].stopping
+    report_worker(engine, "celery@a", stopping=True)
+    assert known(engine)["celery@a"].stopping
+    say(engine, "celery@a", begins=True)
+    assert not known(engine)["celery@a"].stopping
 
 
 def test_speaking_again_keeps_the_start_and_starting_again_sets_it(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobqueue.health import QueueState, WorkerPresence, assess, assess_worker
 
 NAME = "celery@a"
-WORKER = WorkerPresence(NAME, seen_ago=2.0, consuming=True, received_ago=400.0, holds=0)
+WORKER = WorkerPresence(NAME, seen_ago=2.0, consuming=True, stopping=False, received_ago=400.0, holds=0)
 WELL = QueueState(
     due=0,
     oldest_due=None,
@@ -25,6 +25,7 @@ WELL = QueueState(
     workers=(WORKER,),
 )
 BUSY = replace(WORKER, holds=2)
+STOPPING = replace(WORKER, consuming=False, stopping=True)
 
 
 def codes(state: QueueState) -> list[str]:
@@ -40,6 +41,8 @@ def codes(state: QueueState) -> list[str]:
         replace(WELL, leader=None, led=False, unled_for=9.0),
         replace(WELL, oldest_unrelayed=14.0, swept_ago=29.0, orphaned_for=14.0),
         replace(WELL, workers=(WORKER, replace(WORKER, seen_ago=31.0, consuming=False))),
+        replace(WELL, workers=(WORKER, STOPPING)),
+        replace(WELL, due=9, oldest_due=299.0, workers=(BUSY, replace(STOPPING, consuming=True))),
     ],
 )
 def test_what_passes_by_itself_is_no_problem(state: QueueState) -> None:
@@ -57,7 +60,8 @@ def test_what_passes_by_itself_is_no_problem(state: QueueState) -> None:
         (replace(WELL, orphaned_for=16.0), "JOBS_ORPHANED", "16 s"),
         (replace(WELL, due=1, workers=()), "NO_WORKER", "No worker runs, 1 job due"),
         (replace(WELL, workers=(replace(WORKER, seen_ago=31.0),)), "NO_WORKER", "No worker runs, 0 jobs due"),
-        (replace(WELL, workers=(BUSY, replace(WORKER, consuming=False))), "WORKERS_CUT_OFF", "1 worker of 2"),
+        (replace(WELL, due=2, workers=(STOPPING,)), "NO_WORKER", "No worker runs, 2 jobs due"),
+        (replace(WELL, workers=(BUSY, STOPPING, replace(WORKER, consuming=False))), "WORKERS_CUT_OFF", "1 worker of 2"),
         (
             replace(WELL, due=9, oldest_due=61.0, workers=(WORKER, BUSY)),
             "WORKERS_IDLE",
@@ -86,7 +90,10 @@ def test_without_a_notifier_the_workers_are_not_blamed_for_having_nothing_to_do(
         (BUSY, None),
         (replace(WORKER, received_ago=59.0), None),
         (replace(WORKER, consuming=False), "WORKERS_CUT_OFF"),
+        (STOPPING, None),
+        (replace(STOPPING, consuming=True), None),
         (replace(WORKER, seen_ago=31.0), "NO_WORKER"),
+        (replace(STOPPING, seen_ago=31.0), "NO_WORKER"),
         (replace(WORKER, name="celery@b"), "NO_WORKER"),
     ],
 )
@@ -116,6 +123,7 @@ AGES = st.none() | st.floats(0, 1e7)
                 WorkerPresence,
                 st.just(NAME),
                 st.floats(0, 1e6),
+                st.booleans(),
                 st.booleans(),
                 st.floats(0, 1e6),
                 st.integers(0, 9),
