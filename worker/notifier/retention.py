@@ -81,7 +81,7 @@ class Retention:
                 break
             except JobQueueError as error:
                 size = max(size // 2, min(size, SMALLEST_BATCH))
-                pause = min(PAUSE_SECONDS * 2**failures, EVERY_SECONDS)
+                pause = min(PAUSE_SECONDS * 2.0 ** min(failures, 10), EVERY_SECONDS)
                 failures += 1
                 log.warning("Pruning was interrupted (%s); it goes on in %d s, %d jobs at a step.", error, pause, size)
                 self._ended.wait(pause)
