@@ -18,6 +18,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
+JOBS = "menu_extraction_jobs"
 TABLE = "menu_extraction_pruned_events"
 FINISHED = "idx_menu_extraction_jobs_finished"
 POLICY = (
@@ -27,6 +28,7 @@ POLICY = (
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
+        run(f"ALTER TABLE {JOBS} VALIDATE CONSTRAINT {JOBS}_uncharged_attempts_not_negative")
         build_index(FINISHED, "(created_at, id) WHERE completed_at IS NOT NULL")
     op.create_table(
         TABLE,
@@ -46,6 +48,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     refuse_dependents(TABLE)
-    op.drop_table(TABLE)
+    # First, because an interruption leaves what was done before it: then this begins anew.
     with op.get_context().autocommit_block():
         remove_index(FINISHED)
+    op.drop_table(TABLE)

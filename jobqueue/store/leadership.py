@@ -19,6 +19,9 @@ from jobqueue.tables import RELAY
 
 # The function that numbers events renews the lead by as much.
 LEAD_SECONDS = 3.0
+# A lead that ends later than this was taken before the database's clock was set back: it would end only when the clock
+# is there again, and nobody could lead until then. Whoever still leads has renewed it within a second.
+IMPOSSIBLE_SECONDS = 2 * LEAD_SECONDS
 STALE_TERM = "MJ001"
 
 
@@ -28,7 +31,7 @@ class LeadLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The lead, just taken. ``unled_seconds`` have passed since anybody renewed it; ``None`` if nobody ever did.
+    """The lead, just taken. ``unled_seconds`` have passed since anybody renewed it; ``None`` if that cannot be known.
 
     ``installation`` tells this database from another one that uses the same Redis.
     """
@@ -41,12 +44,14 @@ class Lead:
 
 _TAKE = text("""
     WITH before AS (
-        SELECT clock_timestamp() - CASE WHEN leader IS NULL THEN lead_until
-                                   ELSE lead_until - make_interval(secs => :seconds) END AS unled
-        FROM menu_extraction_relay
-        WHERE lead_until IS NULL OR lead_until < clock_timestamp() OR leader = :leader
+        SELECT CASE WHEN lead_until > now + make_interval(secs => :impossible) THEN NULL
+                    WHEN leader IS NULL THEN now - lead_until
+                    ELSE now - (lead_until - make_interval(secs => :seconds)) END AS unled
+        FROM menu_extraction_relay, (SELECT clock_timestamp() AS now) AS clock
+        WHERE lead_until IS NULL OR lead_until < now OR lead_until > now + make_interval(secs => :impossible)
+              OR leader = :leader
         -- Whoever waited for a lock here could only find that somebody else was faster.
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF menu_extraction_relay SKIP LOCKED
     )
     UPDATE menu_extraction_relay
     SET leader = :leader, term = greatest(term, :newest_seen) + 1,
@@ -62,9 +67,8 @@ def take_lead(connection: Connection, leader: str, newest_seen: int = 0) -> Lead
     ``leader`` names one process. The new term is greater than ``newest_seen``, which is what other places than this
     database (restored from a backup, perhaps) have heard of.
     """
-    row = connection.execute(
-        _TAKE, {"leader": leader, "newest_seen": newest_seen, "seconds": LEAD_SECONDS}
-    ).one_or_none()
+    values = {"newest_seen": newest_seen, "seconds": LEAD_SECONDS, "impossible": IMPOSSIBLE_SECONDS}
+    row = connection.execute(_TAKE, {"leader": leader, **values}).one_or_none()
     if row is None:
         return None
     unled = None if row.unled_seconds is None else float(row.unled_seconds)
@@ -93,10 +97,14 @@ def release_lead(connection: Connection, term: int) -> None:
 
 
 def record_sweep(connection: Connection, term: int) -> None:
-    """Record that a look through all jobs has ended. Raises ``LeadLostError``."""
-    if connection.execute(update(RELAY).where(RELAY.c.term == term).values(swept_at=func.clock_timestamp())).rowcount:
-        return
-    raise LeadLostError
+    """Record that a look through all jobs has ended, and keep the lead. Raises ``LeadLostError``."""
+    recorded = connection.execute(
+        update(RELAY)
+        .where(RELAY.c.term == term)
+        .values(swept_at=func.clock_timestamp(), lead_until=seconds_from_now(LEAD_SECONDS))
+    )
+    if recorded.rowcount == 0:
+        raise LeadLostError
 
 
 def fence(term: int) -> Exists:

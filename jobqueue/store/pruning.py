@@ -114,6 +114,11 @@ def age(now: datetime, finished_before: datetime) -> Age:
     return Age(finished_before, min(finished_before, counted_since(now)))
 
 
+def limit_statements(connection: Connection, seconds: float) -> None:
+    """Let Postgres end every statement of this transaction that takes longer."""
+    connection.execute(select(func.set_config("statement_timeout", f"{seconds * 1000:.0f}ms", True)))
+
+
 def prune_batch(connection: Connection, old: Age, after: Position | None, batch: int, *, dry_run: bool) -> PrunedBatch:
     """Delete the oldest lines of retries behind ``after``, ``batch`` at most; with ``dry_run`` only count them.
 

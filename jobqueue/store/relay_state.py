@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
+from jobqueue.store.leadership import IMPOSSIBLE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class RelayState:
@@ -15,7 +17,7 @@ class RelayState:
     ``led``: somebody holds the lead right now; ``leader`` is who took it last and did not give it back.
     ``lag_seconds``: age of the oldest event that was not certainly published. ``relayed_seconds_ago``: since a leader
     last found that everything had gone out. ``swept_seconds_ago``: since the jobs were last looked through.
-    ``unled_seconds``: how long nobody has led; ``None`` also if nobody ever did.
+    ``unled_seconds``: how long nobody has led; ``None`` also if nobody ever did, or if the clock was set back since.
     """
 
     leader: str | None
@@ -32,11 +34,13 @@ class RelayState:
 
 # Two rows from the ends of two indexes, however many events there are.
 _STATE = text("""
-    SELECT leader, term, coalesce(leader IS NOT NULL AND lead_until >= now, false) AS led, lead_until,
-           EXTRACT(EPOCH FROM now - lead_until) AS unled, relayed_at,
+    SELECT leader, term, lead_until, relayed_at,
+           coalesce(leader IS NOT NULL AND lead_until BETWEEN now AND latest, false) AS led,
+           EXTRACT(EPOCH FROM now - CASE WHEN lead_until <= latest THEN lead_until END) AS unled,
            swept_at, EXTRACT(EPOCH FROM now - oldest.at) AS lag, EXTRACT(EPOCH FROM now - relayed_at) AS relayed,
            EXTRACT(EPOCH FROM now - swept_at) AS swept
     FROM menu_extraction_relay AS relay, (SELECT clock_timestamp() AS now) AS clock,
+        LATERAL (SELECT now + make_interval(secs => :impossible) AS latest) AS possible,
         LATERAL (SELECT least(
             (SELECT at FROM menu_extraction_job_events WHERE cursor IS NULL ORDER BY id LIMIT 1),
             (SELECT at FROM menu_extraction_job_events WHERE cursor > relay.published_cursor ORDER BY cursor LIMIT 1)
@@ -46,7 +50,7 @@ _STATE = text("""
 
 def relay_state(connection: Connection) -> RelayState:
     """One cheap statement that waits for no lock of a row."""
-    row = connection.execute(_STATE).one()
+    row = connection.execute(_STATE, {"impossible": IMPOSSIBLE_SECONDS}).one()
     return RelayState(
         leader=row.leader,
         term=row.term,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import psycopg2
 import pytest
@@ -12,9 +13,12 @@ import redis
 from sqlalchemy import Engine, make_url, text
 
 from jobqueue import JobNotificationListener, Settings
+from jobqueue.database import Database
 from jobqueue.embedded import ManagedProcess
+from jobqueue.store.relay_state import relay_state
 from tests.acceptance.conftest import Application
 from tests.eventually import eventually
+from tests.integration.jobs import claimed
 from tests.processes import NOTIFIER, WORKER, Processes
 from tests.scripted_extractor import held_key, release_key
 from tests.transaction_pooler import TransactionPooler
@@ -77,6 +81,41 @@ def test_a_notifier_stops_within_two_seconds(processes: Processes, number: signa
             process.send_signal(number)
             assert process.wait(timeout=10) == 0
             assert time.monotonic() - asked < 2
+
+
+# Every batch that is numbered brings another event.
+FEED_WITHOUT_END = """
+    CREATE FUNCTION feed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO menu_extraction_jobs (user_id, image_url) SELECT id, 'x' FROM auth.users LIMIT 1;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER feed AFTER UPDATE OF cursor ON menu_extraction_job_events EXECUTE FUNCTION feed();
+"""
+END_FEEDING = "DROP TRIGGER feed ON menu_extraction_job_events; DROP FUNCTION feed()"
+
+
+@pytest.fixture
+def _fed_without_end(engine: Engine) -> Iterator[None]:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(FEED_WITHOUT_END)
+    yield
+    with engine.begin() as connection:
+        connection.exec_driver_sql(END_FEEDING)
+
+
+@pytest.mark.usefixtures("_fed_without_end")
+def test_a_notifier_that_is_never_done_relaying_still_sweeps_and_stops(
+    own_application: Application, engine: Engine, processes: Processes
+) -> None:
+    job = own_application.submit()
+    claimed(engine, job.id, lease_seconds=0)
+    with processes.running(NOTIFIER, "lost its worker") as notifier:
+        swept_at = Database(engine).run(relay_state).swept_at
+        eventually(lambda: Database(engine).run(relay_state).swept_at != swept_at, what="another sweep")
+        assert Database(engine).run(relay_state).relayed_at is None
+        notifier.send_signal(signal.SIGTERM)
+        assert notifier.wait(timeout=10) == 0
 
 
 def test_a_worker_without_work_stops_soon_on_sigterm(processes: Processes) -> None:

@@ -48,6 +48,15 @@ def succeed(engine: Engine) -> tuple[Lead, Lead]:
     return first, second
 
 
+def set_clock_back(engine: Engine, interval: str) -> None:
+    """As the row sees it: what was written before lies in the future."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE menu_extraction_relay SET lead_until = lead_until + CAST(:interval AS interval)"),
+            {"interval": interval},
+        )
+
+
 def seconds_left(engine: Engine) -> float:
     with engine.connect() as connection:
         query = "SELECT EXTRACT(EPOCH FROM lead_until - clock_timestamp()) FROM menu_extraction_relay"
@@ -107,13 +116,31 @@ def test_the_next_term_is_greater_than_any_that_was_heard_of(engine: Engine) -> 
     assert lead.term == 42
 
 
+def test_after_the_clock_was_set_back_the_lead_is_free_and_its_age_unknown(engine: Engine) -> None:
+    """It would end an hour from now, and so nobody could lead until then."""
+    first = take(engine, "first")
+    assert first is not None
+    set_clock_back(engine, "1 hour")
+    second = take(engine, "second")
+    assert second is not None
+    assert (second.term, second.unled_seconds) == (2, None)
+    assert take(engine, "first") is None
+    assert seconds_left(engine) <= LEAD_SECONDS
+
+
+def test_a_little_step_of_the_clock_takes_the_lead_from_nobody(engine: Engine) -> None:
+    assert take(engine, "first") is not None
+    set_clock_back(engine, "2 s")
+    assert take(engine, "second") is None
+
+
 Renewal = Callable[[Connection, int], Any]
 
 
 @pytest.mark.parametrize(
     "renew",
-    [lambda c, term: number_pending(c, term, 0, 10), lambda c, term: renew_lead(c, term, 0)],
-    ids=["numbering", "renewing"],
+    [lambda c, term: number_pending(c, term, 0, 10), lambda c, term: renew_lead(c, term, 0), record_sweep],
+    ids=["numbering", "renewing", "recording_a_sweep"],
 )
 def test_the_lead_is_renewed_for_as_long_as_it_was_taken(engine: Engine, renew: Renewal) -> None:
     lead = take(engine, "first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -20,8 +21,9 @@ from jobqueue.redis_connection import connect_redis
 from jobqueue.store.event_log import published_cursor
 from jobqueue.store.leadership import LeadLostError
 from jobqueue.store.relay_state import relay_state
-from tests.integration.event_numbering import lead, number_all
+from tests.integration.event_numbering import INSERT, lead, number_all
 from tests.integration.jobs import claimed, queued, requeue
+from worker.notifier import relay as relay_module
 from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.publisher import Publisher, StaleTermError
 from worker.notifier.relay import Relay
@@ -187,8 +189,9 @@ def test_what_could_not_be_published_is_published_when_redis_is_back(
 
 
 def test_more_events_than_one_batch_all_come_out(
-    manager: JobQueueManager, engine: Engine, user_id: UUID, relay: Relay, redis_client: redis.Redis
+    engine: Engine, user_id: UUID, relay: Relay, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(relay_module, "DRAIN_SECONDS", 60)
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -199,6 +202,59 @@ def test_more_events_than_one_batch_all_come_out(
     assert relay.drain() == 450
     assert len(set(dispatched(redis_client))) == 450
     assert Database(engine).run(published_cursor) == 450
+
+
+class FeedingDispatcher(Dispatcher):
+    """While the relay hands on what there was, somebody else submits more, for so many seconds."""
+
+    def __init__(self, app: Celery, engine: Engine, user_id: UUID, seconds: float) -> None:
+        super().__init__(app)
+        self._engine = engine
+        self._user_id = user_id
+        self._until = time.monotonic() + seconds
+        self.calls = 0
+
+    def dispatch(self, job_ids: Sequence[UUID]) -> None:
+        self.calls += 1
+        if time.monotonic() < self._until:
+            with self._engine.begin() as connection:
+                connection.execute(INSERT, {"user": self._user_id})
+
+
+def test_while_events_keep_coming_it_pauses_for_the_rest_of_the_notifiers_work(
+    engine: Engine, user_id: UUID, redis_client: redis.Redis
+) -> None:
+    leading = lead(engine)
+    publisher = Publisher(redis_client, leading.term, leading.installation)
+    feeding = FeedingDispatcher(Celery(set_as_current=False), engine, user_id, seconds=15)
+    relay = Relay(Database(engine), publisher, feeding, leading)
+    feeding.dispatch([])
+    began = time.monotonic()
+    relayed = relay.drain()
+    assert relay_module.DRAIN_SECONDS <= time.monotonic() - began < 10
+    assert relay.has_more
+    assert relayed == feeding.calls - 1
+    feeding.close()
+
+
+def test_a_stop_is_heeded_between_two_batches(
+    engine: Engine, user_id: UUID, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "DRAIN_SECONDS", 60)
+    leading = lead(engine)
+    publisher = Publisher(redis_client, leading.term, leading.installation)
+    feeding = FeedingDispatcher(Celery(set_as_current=False), engine, user_id, seconds=15)
+    relay = Relay(Database(engine), publisher, feeding, leading, stopping=lambda: feeding.calls == 3)
+    feeding.dispatch([])
+    assert relay.drain() == 2
+    assert relay.has_more
+    feeding.close()
+
+
+def test_after_everything_was_relayed_there_is_no_more(manager: JobQueueManager, user_id: UUID, relay: Relay) -> None:
+    queued(manager, user_id)
+    assert relay.drain() == 1
+    assert not relay.has_more
 
 
 def test_what_was_numbered_without_an_answer_comes_out_although_nothing_follows(

@@ -87,6 +87,16 @@ def test_who_leads_until_when_and_when_the_jobs_were_swept(engine: Engine) -> No
     assert (state(engine).leader, state(engine).led) == (None, False)
 
 
+def test_after_the_clock_was_set_back_nobody_leads_by_an_old_promise(engine: Engine) -> None:
+    term = lead(engine).term
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE menu_extraction_relay SET lead_until = lead_until + interval '1 hour'"))
+    now = state(engine)
+    assert (now.leader, now.led, now.unled_seconds) == ("a test", False, None)
+    Database(engine).statement(lambda c: record_sweep(c, term))
+    assert state(engine).led
+
+
 def test_it_waits_for_no_lock_and_reads_two_rows_however_many_there_are(engine: Engine, user_id: UUID) -> None:
     with engine.begin() as connection:
         insert = "INSERT INTO menu_extraction_jobs (user_id, image_url) SELECT :user, 'x' FROM generate_series(1, 5000)"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from uuid import UUID
 
+import psycopg2
 import pytest
 from sqlalchemy import Engine, text
 
@@ -18,6 +20,13 @@ from tests.integration.pruned import exists, made_old, publish_all
 from tests.integration.test_pruning import NOW
 from worker.notifier import retention
 from worker.notifier.retention import Retention
+from worker.postgres_deadline import DeadlineConnection, limit_waits
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "FIRST_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def test_without_days_nothing_runs(engine: Engine, old_job: UUID) -> None:
     assert exists(engine, old_job)
 
 
-def test_it_prunes_at_once_and_again_until_it_is_left(
+def test_it_prunes_again_and_again_until_it_is_left(
     monkeypatch: pytest.MonkeyPatch, manager: JobQueueManager, engine: Engine, old_job: UUID
 ) -> None:
     monkeypatch.setattr(retention, "EVERY_SECONDS", 0.05)
@@ -52,16 +61,70 @@ def test_it_prunes_at_once_and_again_until_it_is_left(
 
 
 def test_a_database_that_is_away_is_said_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, engine: Engine, old_job: UUID, caplog: pytest.LogCaptureFixture
+    engine: Engine, old_job: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retention, "EVERY_SECONDS", 0.05)
     with engine.connect() as holder:
         holder.execute(text("LOCK TABLE menu_extraction_pruned_events IN ACCESS EXCLUSIVE MODE"))
         with caplog.at_level(logging.WARNING), Retention(Database(engine), 30):
-            eventually(lambda: "Pruning stopped early" in caplog.text, what="a warning")
+            eventually(lambda: "Pruning was interrupted" in caplog.text, what="a warning")
             assert exists(engine, old_job)
             holder.rollback()
             eventually(lambda: not exists(engine, old_job), what="another try")
+
+
+@pytest.fixture
+def _slow_deletion(engine: Engine) -> Iterator[None]:
+    """A fifth of a second for each job."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""
+            CREATE FUNCTION delete_slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(0.2); RETURN OLD; END $$;
+            CREATE TRIGGER slow BEFORE DELETE ON menu_extraction_jobs FOR EACH ROW EXECUTE FUNCTION delete_slowly();
+        """)
+    yield
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER slow ON menu_extraction_jobs; DROP FUNCTION delete_slowly()")
+
+
+@pytest.mark.usefixtures("_slow_deletion")
+def test_after_a_batch_that_took_too_long_it_goes_on_with_smaller_ones(
+    monkeypatch: pytest.MonkeyPatch,
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(retention, "STATEMENT_SECONDS", 1.0)
+    monkeypatch.setattr(retention, "BATCH", 16)
+    monkeypatch.setattr(retention, "SMALLEST_BATCH", 1)
+    jobs = [one_more(manager, engine, user_id) for _ in range(16)]
+    with caplog.at_level(logging.WARNING), Retention(Database(engine), 30):
+        eventually(lambda: not any(exists(engine, job) for job in jobs), what="the end of the round", within=60)
+    assert "statement timeout" in caplog.text
+    assert "8 jobs at a step" in caplog.text
+
+
+def test_it_begins_only_when_the_lead_has_lasted(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, old_job: UUID
+) -> None:
+    monkeypatch.setattr(retention, "FIRST_AFTER_SECONDS", 60.0)
+    for _ in range(3):
+        with Retention(Database(engine), 30):
+            (thread,) = (one for one in threading.enumerate() if one.name == "retention")
+        thread.join(10)
+        assert not thread.is_alive()
+    assert exists(engine, old_job)
+
+
+def test_the_relays_limit_to_waiting_is_not_its_own(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeadlineConnection, "answer_within", 0.2)
+    limit_waits()
+    own = retention.retention_engine(database_url)
+    try:
+        assert Database(own).run(lambda c: c.execute(text("SELECT 7 FROM pg_sleep(0.6)")).scalar_one()) == 7
+    finally:
+        own.dispose()
+        psycopg2.extensions.set_wait_callback(None)
 
 
 def test_it_does_not_hold_up_whoever_leaves_it(engine: Engine, old_job: UUID, database_url: str) -> None:

@@ -7,7 +7,8 @@ What a notifier numbered but did not publish, because it died in between, the ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from jobqueue.database import Database
 from jobqueue.store.event_log import RelayedEvent, number_pending, unpublished
@@ -18,6 +19,8 @@ from worker.notifier.publisher import Publisher
 log = logging.getLogger(__name__)
 
 BATCH = 200
+# Events may come faster than they go out, and whoever drains has more to do than that.
+DRAIN_SECONDS = 0.5
 
 
 class Relay:
@@ -26,12 +29,22 @@ class Relay:
     Both raise ``LeadLostError`` or ``StaleTermError`` when another notifier has taken the lead.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, dispatcher: Dispatcher, lead: Lead) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        dispatcher: Dispatcher,
+        lead: Lead,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._publisher = publisher
         self._dispatcher = dispatcher
         self._term = lead.term
         self._published = lead.published_cursor
+        self._stopping = stopping
+        self.has_more = False
+        """Whether the last ``drain`` ended before it had relayed everything."""
 
     def resume(self) -> None:
         """Begin where the leader before stopped, with what it may have left unpublished."""
@@ -39,9 +52,14 @@ class Relay:
         self._publish_rest()
 
     def drain(self) -> int:
-        """Relay everything there is, which renews the lead; returns how many events that were."""
+        """Relay what there is, which renews the lead; returns how many events that were.
+
+        Ends early after ``DRAIN_SECONDS``, or when the notifier is stopping; ``has_more`` tells so.
+        """
         relayed = 0
-        while True:
+        end_at = time.monotonic() + DRAIN_SECONDS
+        self.has_more = True
+        while not self._stopping():
             batch = self._database.statement(
                 lambda connection: number_pending(connection, self._term, self._published, BATCH)
             )
@@ -53,8 +71,12 @@ class Relay:
                 self._publish_rest()
                 self._published = max(self._published, batch.previous)
             else:
-                return relayed
+                self.has_more = False
+                break
             relayed += len(batch.events)
+            if time.monotonic() >= end_at:
+                break
+        return relayed
 
     def look_after_redis(self) -> None:
         """Make the term known, so that a Redis that was emptied knows it, and one that is away is noticed."""

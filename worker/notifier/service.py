@@ -28,7 +28,7 @@ from worker.notifier.dispatcher import Dispatcher
 from worker.notifier.outage_log import OutageLog
 from worker.notifier.publisher import Publisher, StaleTermError
 from worker.notifier.relay import Relay
-from worker.notifier.retention import Retention
+from worker.notifier.retention import Retention, retention_engine
 from worker.notifier.sweeper import Sweeper
 from worker.notifier.wake_up import WakeUpConnection
 from worker.postgres_deadline import DeadlineConnection, limit_waits
@@ -64,6 +64,7 @@ class Notifier:
             connect_args={"connection_factory": DeadlineConnection},
         )
         self._database = Database(engine)
+        self._retention_database = Database(retention_engine(settings.required_database_url))
         self._redis = connect_redis(settings.required_redis_url, **REDIS_TIMEOUTS)
         self._dispatcher = Dispatcher(app)
         self._listen_dsn = libpq_url(settings.notifier_url)
@@ -104,7 +105,7 @@ class Notifier:
         if lead is None:
             return
         try:
-            with Retention(self._database, self._settings.retention_days):
+            with Retention(self._retention_database, self._settings.retention_days):
                 self._lead(lead)
         except LeadLostError:
             log.debug("Term %d has ended.", lead.term)
@@ -138,7 +139,8 @@ class Notifier:
             wake_up.close()
 
     def _relay_and_sweep(self, lead: Lead, wake_up: WakeUpConnection) -> None:
-        relay = Relay(self._database, Publisher(self._redis, lead.term, lead.installation), self._dispatcher, lead)
+        publisher = Publisher(self._redis, lead.term, lead.installation)
+        relay = Relay(self._database, publisher, self._dispatcher, lead, stopping=lambda: self._stopping)
         limits = AttemptLimits(self._settings.time_limit, self._settings.lease_seconds)
         sweeper = Sweeper(self._database, self._dispatcher, lead, limits)
         relay.resume()
@@ -152,6 +154,9 @@ class Notifier:
                 announced = wake_up.notify_mode() == "wake_up"
             self._say("This notifier leads.")
             self._outage.works()
+            if relay.has_more:
+                missed = 0
+                continue
             if not announced:
                 wake_up.wait(MAX_SLEEP_SECONDS, self._interrupt)
             elif self._sleep_announced(wake_up, relay):
@@ -171,7 +176,7 @@ class Notifier:
             return False
         try:
             # Whoever committed before the announcement did not notify.
-            if not relay.drain():
+            if not relay.drain() and not relay.has_more:
                 wake_up.wait(MAX_SLEEP_SECONDS, self._interrupt)
         finally:
             wake_up.end_sleep()
