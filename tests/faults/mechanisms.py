@@ -11,9 +11,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -42,6 +42,7 @@ class Mechanism:
     in_notifier: Callable[[], None] = _nothing
     in_this_process: Callable[[pytest.MonkeyPatch], None] = _nothing_here
     in_database: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _replace(place: str, replacement: Any) -> None:
@@ -148,11 +149,7 @@ def _no_deadline_in_notifier() -> None:
 
 
 def _no_deadline_in_worker() -> None:
-    """Nor the time limit, which kills a child that hangs, in the end."""
-    from worker.celery_app import app
-
     _replace("worker.resources:limit_waits", lambda: None)
-    app.conf.task_time_limit = app.conf.task_soft_time_limit = None
 
 
 def _no_putting_back() -> None:
@@ -282,6 +279,8 @@ MECHANISMS: dict[str, Mechanism] = {
         "nobody waits for Postgres without bound",
         "test_postgres and half_open",
         in_worker=_no_deadline_in_worker,
+        # Nor for the time limit, which ends a child that hangs.
+        environment={"JOBQUEUE_TIME_LIMIT": "1800"},
         in_notifier=_no_deadline_in_notifier,
     ),
     "catching-up": Mechanism(
@@ -301,6 +300,11 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "key": Mechanism("a submission that is repeated finds the first one", "between_commit", in_this_process=_no_key),
 }
+
+
+def environment(without: str | None) -> dict[str, str]:
+    """What the processes of a test are started with beside their settings."""
+    return {} if without is None else {WITHOUT: without, **MECHANISMS[without].environment}
 
 
 def switch_off_from_environment(party: str) -> None:

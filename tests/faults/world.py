@@ -157,8 +157,8 @@ class World:
             "JOBQUEUE_SOFT_SHUTDOWN_SECONDS": "1",
             JOURNAL: str(self.journal),
             **steps.environment(self.plan.kills, self.kills_folder),
-            mechanisms.WITHOUT: self.plan.without or "",
             **self.plan.environment,
+            **mechanisms.environment(self.plan.without),
         }
         return self.supervisor.add(Supervised(name, command, environment, self.folder, restart_after))
 
