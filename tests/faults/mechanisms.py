@@ -11,9 +11,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -42,6 +42,7 @@ class Mechanism:
     in_notifier: Callable[[], None] = _nothing
     in_this_process: Callable[[pytest.MonkeyPatch], None] = _nothing_here
     in_database: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _replace(place: str, replacement: Any) -> None:
@@ -143,16 +144,18 @@ def _no_takeover() -> None:
     _replace("worker.notifier.service:take_lead", take_only_at_once)
 
 
+def _no_timeouts_and_no_takeover() -> None:
+    """The lead of a notifier that hangs ends, so that either of the two is enough."""
+    _no_timeouts()
+    _no_takeover()
+
+
 def _no_deadline_in_notifier() -> None:
     _replace("worker.notifier.service:limit_waits", lambda: None)
 
 
 def _no_deadline_in_worker() -> None:
-    """Nor the time limit, which kills a child that hangs, in the end."""
-    from worker.celery_app import app
-
     _replace("worker.postgres_deadline:limit_waits", lambda: None)
-    app.conf.task_time_limit = app.conf.task_soft_time_limit = None
 
 
 def _no_putting_back() -> None:
@@ -276,12 +279,14 @@ MECHANISMS: dict[str, Mechanism] = {
         "workers and notifiers do not wait for Redis without bound",
         "test_redis and half_open and (worker or notifier)",
         in_worker=_no_timeouts,
-        in_notifier=_no_timeouts,
+        in_notifier=_no_timeouts_and_no_takeover,
     ),
     "deadline": Mechanism(
         "nobody waits for Postgres without bound",
         "test_postgres and half_open",
         in_worker=_no_deadline_in_worker,
+        # Nor for the time limit, which ends a child that hangs.
+        environment={"JOBQUEUE_TIME_LIMIT": "1800"},
         in_notifier=_no_deadline_in_notifier,
     ),
     "catching-up": Mechanism(
@@ -301,6 +306,11 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "key": Mechanism("a submission that is repeated finds the first one", "between_commit", in_this_process=_no_key),
 }
+
+
+def environment(without: str | None) -> dict[str, str]:
+    """What the processes of a test are started with beside their settings."""
+    return {} if without is None else {WITHOUT: without, **MECHANISMS[without].environment}
 
 
 def switch_off_from_environment(party: str) -> None:

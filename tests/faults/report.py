@@ -16,13 +16,13 @@ HEAD = (
     "events expected",
     "seen by A",
     "seen by B",
-    "s until B hears the first / longest pause / all",
+    "s to recover: first / longest pause / all",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One run. Times are seconds after the last fault, as B hears: the first event, the longest wait, the last."""
+    """One run. Times are seconds from the last fault until B hears of finished jobs: first, longest wait, last."""
 
     fault: str
     jobs: int

@@ -27,12 +27,13 @@ class Seen:
 
     job_id: UUID
     seq: int
+    status: str
     cursor: int
     at: float
 
     @classmethod
     def now(cls, event: JobEvent) -> Seen:
-        return cls(event.job_id, event.seq, event.cursor, time.time())
+        return cls(event.job_id, event.seq, event.status.value, event.cursor, time.time())
 
 
 class Subscriber(Protocol):
@@ -137,7 +138,7 @@ class PlainSubscriber:
                 message = pubsub.get_message(timeout=0.1)
                 if message is not None and message["type"] == "message":
                     data = json.loads(message["data"])
-                    self.seen.append(Seen(UUID(data["id"]), data["seq"], data["cursor"], time.time()))
+                    self.seen.append(Seen(UUID(data["id"]), data["seq"], data["status"], data["cursor"], time.time()))
                 elif message is not None:
                     self.subscribed.set()
 

@@ -26,10 +26,10 @@ def saw_everything_live(world: World) -> None:
 
 @pytest.mark.parametrize("step", [steps.BEFORE_PUBLISH, steps.AFTER_PUBLISH, steps.AFTER_DISPATCH], ids=steps.slug)
 def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> None:
-    kills = tuple(Kill(step, at, WORKER) for at in (5, 30, 60))
+    kills = tuple(Kill(step, at, WORKER) for at in (3, 12, 24))
     with make_world(workers=1, kills=kills) as world:
         world.submit(210)
-        with world.submitting(per_second=20):
+        with world.submitting(per_second=10):
             world.until(lambda: len(world.kills()) == len(kills), "the kills")
         finish(world, f"notifier SIGKILL {step}")
         saw_everything_live(world)
@@ -37,7 +37,7 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
 
 def test_the_leader_killed_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
     with make_world(workers=1, restart_notifier_after=RESTART_AFTER_SECONDS) as world:
-        world.submit(250)
+        world.submit(220)
         world.until_finished(15)
         world.leader().kill()
         world.fault()
@@ -49,9 +49,9 @@ def test_the_leader_killed_the_other_takes_over(make_world: MakeWorld, finish: C
 
 def test_both_killed(make_world: MakeWorld, finish: Check) -> None:
     """The first dies between numbering events and publishing them, the second right after it."""
-    with make_world(workers=1, kills=(Kill(steps.BEFORE_PUBLISH, 20),), restart_notifier_after=2.0) as world:
-        world.submit(250)
-        with world.submitting(per_second=20):
+    with make_world(workers=1, kills=(Kill(steps.BEFORE_PUBLISH, 10),), restart_notifier_after=2.0) as world:
+        world.submit(220)
+        with world.submitting(per_second=10):
             world.until(lambda: bool(world.kills()), "the first kill")
             for notifier in world.notifiers:
                 notifier.kill()
@@ -64,7 +64,7 @@ def test_both_killed(make_world: MakeWorld, finish: Check) -> None:
 def test_the_leader_stopped_the_other_takes_over(make_world: MakeWorld, finish: Check) -> None:
     """It goes on in the middle of a round when the other has led for long, and does no harm."""
     with make_world(workers=1) as world:
-        world.submit(250)
+        world.submit(220)
         world.until_finished(15)
         stopped = world.leader()
         stopped.signal(signal.SIGSTOP)

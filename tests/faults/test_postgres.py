@@ -15,8 +15,8 @@ AWAY_SECONDS = 20
 @pytest.mark.parametrize("how", ["restart", "SIGKILL"])
 def test_restarted(how: str, make_world: MakeWorld, finish: Check) -> None:
     with make_world(workers=1) as world:
-        world.submit(250)
-        with world.submitting(per_second=10):
+        world.submit(220)
+        with world.submitting(per_second=5):
             for number in range(1, 3):
                 world.until_finished(15 * number)
                 if how == "restart":
@@ -33,7 +33,7 @@ def test_away(make_world: MakeWorld, finish: Check) -> None:
     """Who submits is told so, tries again, and makes no job twice by it."""
     with make_world(workers=1) as world:
         world.submit(220)
-        with world.submitting(per_second=10):
+        with world.submitting(per_second=5):
             world.until_finished(12)
             world.postgres.kill()
             time.sleep(AWAY_SECONDS)  # the fault itself
@@ -47,8 +47,8 @@ def test_away(make_world: MakeWorld, finish: Check) -> None:
 
 def test_backends_terminated(make_world: MakeWorld, finish: Check) -> None:
     with make_world(workers=1) as world:
-        world.submit(250)
-        with world.submitting(per_second=10):
+        world.submit(220)
+        with world.submitting(per_second=5):
             for number in range(1, 6):
                 world.until_finished(12 * number)
                 with world.engine.connect() as connection:
@@ -75,10 +75,9 @@ def test_cut_between_commit_and_answer(make_world: MakeWorld, finish: Check) -> 
 @pytest.mark.parametrize("party", ["worker", "notifier"])
 def test_half_open(party: str, make_world: MakeWorld, finish: Check) -> None:
     with make_world(workers=1, proxies=frozenset({f"{party}-postgres"})) as world:
-        world.submit(250)
+        world.submit(220)
         world.until_finished(12)
         world.proxies[f"{party}-postgres"].strand()
         world.fault()
-        with world.submitting(per_second=10):
-            world.until_finished(150)
+        world.submit(20)
         finish(world, f"half-open to Postgres: {party}s")

@@ -16,8 +16,8 @@ SECONDS = 60
 def test_two_at_once(make_world: MakeWorld, finish: Check) -> None:
     """A worker dies in the middle of jobs and Redis loses everything; then Postgres restarts and the leader dies."""
     with make_world() as world:
-        world.submit(250)
-        with world.submitting(per_second=10):
+        world.submit(220)
+        with world.submitting(per_second=5):
             world.until_finished(15)
             worker, submitted = world.workers[0], world.submitter.submitted
             world.until(lambda: bool(world.observer.executing_in(worker, submitted)), "jobs in the worker's hands")

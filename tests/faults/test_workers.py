@@ -29,8 +29,9 @@ def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> No
     kills = tuple(Kill(step, at, victim) for at, victim in zip((10, 40, 70), victims, strict=False))
     with make_world(workers=1, notifiers=1, kills=kills) as world:
         world.submit(210)
-        with world.submitting(per_second=20):
-            world.until(lambda: len(world.kills()) == len(kills), "the kills")
+        world.until(lambda: bool(world.kills()), "the first kill")
+        world.submit(20)
+        world.until(lambda: len(world.kills()) == len(kills), "the kills")
         finish(world, f"worker SIGKILL {step}")
 
 
@@ -46,8 +47,8 @@ def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finis
 
 def test_asked_to_stop_a_worker_finishes_what_it_has(make_world: MakeWorld, finish: Check) -> None:
     with make_world(notifiers=1) as world:
-        world.submit(250)
-        with world.submitting(per_second=20):
+        world.submit(220)
+        with world.submitting(per_second=5):
             for number, worker in enumerate(world.workers):
                 world.until_finished(15 * (number + 1))
                 stopped = worker.process
@@ -63,7 +64,7 @@ def test_asked_to_stop_soon_a_worker_puts_back_what_it_has(make_world: MakeWorld
     with make_world(notifiers=1) as world:
         world.submit(8, script=LONG)
         world.submit(210)
-        with world.submitting(per_second=20):
+        with world.submitting(per_second=5):
             worker = world.worker_executing(LONG)
             stopped = worker.process
             worker.signal(signal.SIGQUIT)

@@ -21,7 +21,7 @@ from jobqueue.settings import load_settings
 from tests.conftest import add_user
 from tests.eventually import eventually
 from tests.faults import mechanisms, steps
-from tests.faults.audit import Verdict, audit
+from tests.faults.audit import FINAL, Verdict, audit
 from tests.faults.extractor import JOURNAL
 from tests.faults.observer import Observer
 from tests.faults.report import Line
@@ -157,8 +157,8 @@ class World:
             "JOBQUEUE_SOFT_SHUTDOWN_SECONDS": "1",
             JOURNAL: str(self.journal),
             **steps.environment(self.plan.kills, self.kills_folder),
-            mechanisms.WITHOUT: self.plan.without or "",
             **self.plan.environment,
+            **mechanisms.environment(self.plan.without),
         }
         return self.supervisor.add(Supervised(name, command, environment, self.folder, restart_after))
 
@@ -234,7 +234,7 @@ class World:
         killed = self.kills()
         if len(killed) != len(self.plan.kills):
             verdict.blame(f"{len(killed)} of {len(self.plan.kills)} kills took place")
-        heard_at = [one.at for one in self.constant.seen]
+        heard_at = [one.at for one in self.constant.seen if one.status in FINAL]
         return _line(fault, verdict, heard_at, sorted([*self.faults_at, *killed]))
 
     def worker_executing(self, script: str) -> Supervised:

@@ -80,7 +80,7 @@ COMMANDS: dict[str, list[str]] = {
     "quota": [],
     "history": ["{job}"],
 }
-COMMANDS_OF_OPERATORS = {"demo", "up", "migrate", "notifier", "api", "stats"}
+COMMANDS_OF_OPERATORS = {"demo", "up", "migrate", "notifier", "api", "stats", "health", "prune", "explain"}
 
 
 def test_every_command_is_in_a_table() -> None:
