@@ -155,7 +155,7 @@ def _no_deadline_in_notifier() -> None:
 
 
 def _no_deadline_in_worker() -> None:
-    _replace("worker.postgres_deadline:limit_waits", lambda: None)
+    _replace("worker.postgres_deadline:DeadlineConnection.answer_within", None)
 
 
 def _no_putting_back() -> None:
