@@ -161,8 +161,8 @@ def test_an_event_that_would_be_known_is_looked_for_in_the_log_at_once(late: dic
     feed.received(message(3), 0.0)
     feed.read([event(3)], 0.0)
     feed.received(late, 0.0)
-    assert feed.next_step(0.0) is Step.READ_LOG
-    assert feed.doubted == JobEvent.from_json(late["data"])  # type: ignore[arg-type]
+    doubted = JobEvent.from_json(late["data"])  # type: ignore[arg-type]
+    assert (feed.next_step(0.0), feed.doubted) == (Step.READ_LOG, doubted)
     feed.read([], 0.0)
     assert (feed.next_step(0.0), feed.doubted, handed_out(feed)) == (Step.RECEIVE, None, [1, 3])
 
