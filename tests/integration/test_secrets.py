@@ -290,7 +290,7 @@ def test_processes_that_cannot_start_tell_nobody(
     notifier = ["-m", "worker.notifier"]
     worker = ["-m", "celery", "-A", "worker", "worker", "--without-mingle", "--loglevel=DEBUG"]
     started = [
-        (notifier, {"DATABASE_URL": wrong_database}, "password authentication failed"),
+        (notifier, {"DATABASE_URL": wrong_database}, "Postgres refused the user or password"),
         (worker, {"REDIS_URL": wrong_broker}, "Cannot connect to"),
     ]
     with ExitStack() as running:
