@@ -238,19 +238,19 @@ def _no_key(patch: pytest.MonkeyPatch) -> None:
 MECHANISMS: dict[str, Mechanism] = {
     "reaping": Mechanism(
         "jobs whose worker stopped renewing its lease are taken back",
-        "after-the-claim or middle or before-the-result or two_at_once or random",
+        "after-the-claim or middle or before-the-result or two_at_once",
         in_notifier=_no_reaping,
     ),
     "resending": Mechanism(
         "the messages of overdue jobs are sent again",
-        "before-the-claim or without_persistence or flushed or away_while_submitting or two_at_once",
+        "before-the-claim or without_persistence or flushed or away_while_submitting or two_at_once or random",
         in_notifier=_no_resending,
     ),
     "renewing": Mechanism("workers renew their leases while they work", "backends", in_worker=_no_renewing),
     "fencing": Mechanism("writes carry the number of their attempt", "late_results", in_worker=_no_fence),
     "status": Mechanism(
         "only a queued job can be claimed, and what is finished stays so",
-        "after-the-result or acknowledgement",
+        "after-the-result or before_it_acknowledges",
         in_worker=_claims_whatever,
         in_database=_unguarded(),
     ),
@@ -272,7 +272,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "takeover": Mechanism("a notifier that stands by takes over", "other_takes_over", in_notifier=_no_takeover),
     "notifier-reconnecting": Mechanism(
         "a notifier begins again after a broken connection",
-        "test_restarted or test_away or backends or without_persistence or clients_cut",
+        "test_restarted or test_away or backends",
         in_notifier=_no_reconnecting_notifier,
     ),
     "timeouts": Mechanism(

@@ -19,6 +19,8 @@ from typing import Any
 
 PLAN = "FAULTS_KILLS"
 FOLDER = "FAULTS_KILLS_FOLDER"
+# After how many seconds Redis delivers again what nobody acknowledged: a test cannot wait for an hour.
+VISIBILITY_TIMEOUT = "FAULTS_VISIBILITY_TIMEOUT"
 # The main process of a worker, or the notifier: children inherit it.
 MAIN = "FAULTS_MAIN_PROCESS"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+import redis
 
 from tests.faults import steps
 from tests.faults.conftest import Check, MakeWorld
@@ -18,21 +19,29 @@ STEPS = [
     steps.MID_EXTRACTION,
     steps.BEFORE_COMMIT,
     steps.AFTER_COMMIT,
-    steps.BEFORE_ACK,
 ]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=steps.slug)
 def test_killed_at_a_step(step: str, make_world: MakeWorld, finish: Check) -> None:
-    # The message is acknowledged by the main process, so there is no child to kill.
-    victims = (WORKER, WORKER) if step == steps.BEFORE_ACK else (CHILD, WORKER, CHILD)
-    kills = tuple(Kill(step, at, victim) for at, victim in zip((10, 40, 70), victims, strict=False))
+    kills = (Kill(step, 10, CHILD), Kill(step, 40, WORKER), Kill(step, 70, CHILD))
     with make_world(workers=1, notifiers=1, kills=kills) as world:
         world.submit(210)
         world.until(lambda: bool(world.kills()), "the first kill")
         world.submit(20)
         world.until(lambda: len(world.kills()) == len(kills), "the kills")
         finish(world, f"worker SIGKILL {step}")
+
+
+def test_killed_before_it_acknowledges(make_world: MakeWorld, finish: Check) -> None:
+    """The main process acknowledges, so it is the one to be killed; Redis delivers the messages again."""
+    kills = (Kill(steps.BEFORE_ACK, 10), Kill(steps.BEFORE_ACK, 40))
+    with make_world(workers=1, notifiers=1, kills=kills, environment={steps.VISIBILITY_TIMEOUT: "5"}) as world:
+        world.submit(230)
+        world.until(lambda: len(world.kills()) == len(kills), "the kills")
+        with redis.Redis.from_url(world.redis.url) as client:
+            world.until(lambda: not client.hlen("unacked") and not client.llen("menu_extraction"), "no open message")
+        finish(world, f"worker SIGKILL {steps.BEFORE_ACK}")
 
 
 def test_pictures_that_kill_their_worker_end_failed(make_world: MakeWorld, finish: Check) -> None:
