@@ -10,7 +10,8 @@ IS_NEW_ENOUGH := import sys; assert sys.version_info >= (3, 11)
 UV ?= uv
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
-PYTEST_WORKERS ?= 2
+# More than cores: many tests wait for processes that start or die.
+PYTEST_WORKERS ?= 4
 # The fault tests mostly wait: three of them keep two cores busy.
 FAULT_WORKERS ?= 3
 
