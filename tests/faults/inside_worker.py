@@ -14,6 +14,6 @@ if steps.VISIBILITY_TIMEOUT in os.environ:
     seconds = float(os.environ[steps.VISIBILITY_TIMEOUT])
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "visibility_timeout": seconds}
     # kombu looks every hundred seconds otherwise.
-    QoS.restore_visible = functools.partialmethod(QoS.restore_visible, interval=1)
+    QoS.restore_visible = functools.partialmethod(QoS.restore_visible, interval=1)  # type: ignore[assignment, method-assign]
 steps.install_in_worker()
 mechanisms.switch_off_from_environment("worker")
