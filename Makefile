@@ -12,8 +12,8 @@ COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hash
   --no-emit-find-links --custom-compile-command 'make lock'
 # More than cores: many tests wait for processes that start or die.
 PYTEST_WORKERS ?= 4
-# The fault tests mostly wait: three of them keep two cores busy.
-FAULT_WORKERS ?= 3
+# The fault tests mostly wait: four of them keep two cores busy.
+FAULT_WORKERS ?= 4
 
 .PHONY: help
 help: ## List these targets

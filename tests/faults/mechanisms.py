@@ -173,9 +173,10 @@ def _no_timeouts() -> None:
     from jobqueue import redis_connection
     from worker.celery_app import app
 
-    redis_connection.TIMEOUTS.clear()
+    # Not left out: redis-py has defaults of its own.
+    redis_connection.TIMEOUTS["socket_timeout"] = None
     if "worker.notifier.service" in sys.modules:
-        sys.modules["worker.notifier.service"].REDIS_TIMEOUTS.clear()
+        sys.modules["worker.notifier.service"].REDIS_TIMEOUTS["socket_timeout"] = None
     app.conf.broker_transport_options = {"visibility_timeout": 3600}
 
 
