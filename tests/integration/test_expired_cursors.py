@@ -242,11 +242,14 @@ def test_a_subscription_is_told_when_the_database_is_restored(
     claimed(engine, kept.id)
     notifier.relay()
     eventually(lambda: told, what="the news")
-    assert ([job.id for job in told[0].jobs], told[0].cursor) == ([kept.id], 2)
     complete(engine, kept.id, 1)
     notifier.relay()
-    inbox.wait_for(1)
-    assert [(one.cursor, one.status.value) for one in inbox.events] == [(3, "completed")]
+    # It may have looked into the log on its own between the restore and the claim: what came behind that must follow.
+    seen = told[0].cursor
+    assert seen in {1, 2}
+    assert [job.id for job in told[0].jobs] == [kept.id]
+    assert inbox.wait_for(3 - seen) == list(range(seen + 1, 4))
+    assert inbox.events[-1].status.value == "completed"
     assert len(told) == 1
 
 
