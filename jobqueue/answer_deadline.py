@@ -1,4 +1,8 @@
-"""A limit to waiting for the database's answer, where the operating system would wait for many minutes."""
+"""A limit to waiting for the database's answer, where the operating system would wait for many minutes.
+
+For an application's process, on a connection of whatever driver. A worker's own process has a simpler way, for all its
+connections: ``worker.postgres_deadline``.
+"""
 
 from __future__ import annotations
 

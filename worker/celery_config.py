@@ -49,8 +49,8 @@ if broker_url.startswith(("redis://", "rediss://", "unix://")):
     broker_transport_options = {
         # Longer than any task with its longest wait, or Redis would deliver it again beside itself.
         "visibility_timeout": max(3600, 2 * (_settings.time_limit + 615)),
-        "socket_timeout": 10,  # without it a publish to a frozen Redis hangs
+        "socket_timeout": 5,  # without it a publish to a frozen Redis hangs
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        "health_check_interval": 5,
     }

@@ -3,6 +3,7 @@
 TCP finds a peer that vanished only when packets go unacknowledged, and a network device in between may acknowledge
 them for ever. libpq has no limit of its own for an answer; psycopg2 lets a process wait in its stead, all connections
 of the process alike. Only ours have a limit; those that others open here wait as long as they would anyway.
+In an application's process that switch is not ours to set: see ``jobqueue.answer_deadline``.
 """
 
 from __future__ import annotations

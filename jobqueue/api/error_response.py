@@ -17,7 +17,6 @@ STATUSES = {
     "JOB_NOT_FOUND": 404,
     "MAX_RETRIES_EXCEEDED": 409,
     "INVALID_STATUS": 409,
-    "CURSOR_EXPIRED": 410,
     "INVALID_INPUT": 422,
     "IMAGE_REJECTED": 422,
     # The token is genuine, but its user was deleted.

@@ -15,8 +15,8 @@ class RelayState:
     """All times and ages by the database's clock. An age is ``None`` where there is nothing to measure.
 
     ``led``: somebody holds the lead right now; ``leader`` is who took it last and did not give it back.
-    ``lag_seconds``: age of the oldest event that was not certainly published. ``relayed_seconds_ago``: since a leader
-    last found that everything had gone out. ``swept_seconds_ago``: since the jobs were last looked through.
+    ``lag_seconds``: age of the oldest event that was not certainly published. ``relayed_at``: when a leader last found
+    that everything had gone out. ``swept_seconds_ago``: since the jobs were last looked through.
     ``unled_seconds``: how long nobody has led; ``None`` also if nobody ever did, or if the clock was set back since.
     """
 
@@ -24,20 +24,18 @@ class RelayState:
     term: int
     led: bool
     unled_seconds: float | None
-    lead_until: datetime | None
     relayed_at: datetime | None
     swept_at: datetime | None
     lag_seconds: float | None
-    relayed_seconds_ago: float | None
     swept_seconds_ago: float | None
 
 
 # Two rows from the ends of two indexes, however many events there are.
 _STATE = text("""
-    SELECT leader, term, lead_until, relayed_at,
+    SELECT leader, term, relayed_at,
            coalesce(leader IS NOT NULL AND lead_until BETWEEN now AND latest, false) AS led,
            EXTRACT(EPOCH FROM now - CASE WHEN lead_until <= latest THEN lead_until END) AS unled,
-           swept_at, EXTRACT(EPOCH FROM now - oldest.at) AS lag, EXTRACT(EPOCH FROM now - relayed_at) AS relayed,
+           swept_at, EXTRACT(EPOCH FROM now - oldest.at) AS lag,
            EXTRACT(EPOCH FROM now - swept_at) AS swept
     FROM menu_extraction_relay AS relay, (SELECT clock_timestamp() AS now) AS clock,
         LATERAL (SELECT now + make_interval(secs => :impossible) AS latest) AS possible,
@@ -56,11 +54,9 @@ def relay_state(connection: Connection) -> RelayState:
         term=row.term,
         led=row.led,
         unled_seconds=None if row.led else _age(row.unled),
-        lead_until=_utc(row.lead_until),
         relayed_at=_utc(row.relayed_at),
         swept_at=_utc(row.swept_at),
         lag_seconds=_age(row.lag),
-        relayed_seconds_ago=_age(row.relayed),
         swept_seconds_ago=_age(row.swept),
     )
 

@@ -30,7 +30,7 @@ def age_events(engine: Engine, seconds: int) -> None:
 def test_before_any_notifier_there_is_nothing_but_the_lag(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
-    assert state(engine) == RelayState(None, 0, False, None, None, None, None, None, None, None)
+    assert state(engine) == RelayState(None, 0, False, None, None, None, None, None)
     queued(manager, user_id)
     age_events(engine, 100)
     lag = state(engine).lag_seconds
@@ -56,8 +56,8 @@ def test_an_event_counts_until_it_was_certainly_published(
     database.statement(lambda c: number_pending(c, term, 2, 10))
     now = state(engine)
     assert now.lag_seconds is None
-    assert now.relayed_seconds_ago is not None
-    assert 0 <= now.relayed_seconds_ago < 30
+    assert now.relayed_at is not None
+    assert now.relayed_at.tzinfo is UTC
 
 
 def test_locked_events_are_not_taken_for_relayed(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
@@ -70,15 +70,13 @@ def test_locked_events_are_not_taken_for_relayed(manager: JobQueueManager, engin
         assert state(engine).lag_seconds is not None
 
 
-def test_who_leads_until_when_and_when_the_jobs_were_swept(engine: Engine) -> None:
+def test_who_leads_and_when_the_jobs_were_swept(engine: Engine) -> None:
     term = lead(engine).term
     Database(engine).statement(lambda c: record_sweep(c, term))
     now = state(engine)
     assert (now.leader, now.term, now.led) == ("a test", 1, True)
     assert now.swept_at is not None
     assert now.swept_at.tzinfo is UTC
-    assert now.lead_until is not None
-    assert now.lead_until > now.swept_at
     assert now.swept_seconds_ago is not None
     with engine.begin() as connection:
         connection.execute(text("UPDATE menu_extraction_relay SET lead_until = now() - interval '1 s'"))
