@@ -44,6 +44,16 @@ def test_a_list_below_both_columns_does_not_hide_them() -> None:
     ]
 
 
+def test_dishes_in_the_middle_do_not_hide_the_columns_above_them() -> None:
+    """However many wider gaps the page has elsewhere."""
+    title = [read(f"The Grand Old Harbour House {number}", 200, 40 - 70 * number) for number in range(5)]
+    middle = listing(("Drunken Clams with White Wine and Butter", "16.00"), x=120, right=700, y=270)
+    below = listing(("Shrimp Cocktail", "17.00"), ("Zuppa Di Mussels", "16.00"), x=250, right=600, y=450, step=150)
+    found = blocks([*title, *LEFT, *RIGHT, *middle, *below])
+    assert ["Soup", "Salad", "Stew", "Ham"] in found
+    assert ["Cake", "Tart", "Pie", "Ice"] in found
+
+
 def test_three_columns() -> None:
     third = listing(("Cola", "3.00"), ("Juice", "4.00"), ("Water", "2.00"), ("Tea", "2.50"), x=840, right=1200)
     assert [block[0] for block in blocks(LEFT + RIGHT + third)] == ["Soup", "Cake", "Cola"]

@@ -165,6 +165,12 @@ def test_a_surcharge_is_no_dish() -> None:
     assert found[0][2] == "Add Chicken 4"
 
 
+@pytest.mark.parametrize("text", ["with Ranch Dressing. Add Chicken or Ham", "Grilled Chicken or Bratwurst for"])
+def test_a_surcharge_at_the_end_of_a_description_is_no_dish(text: str) -> None:
+    page = listing(("Caesar Salad", "$9.00"), (text, "$4.00"), ("Greek Salad", "$8.00"))
+    assert [name for name, _, _ in dishes(result_of(page))["Menu"]] == ["Caesar Salad", "Greek Salad"]
+
+
 def test_pages_without_dishes_are_empty() -> None:
     assert result_of([])["menu"]["categories"] == []
     assert result_of([read("No smoking", 50, 50), read("Mind the step", 50, 90)])["menu"]["categories"] == []
@@ -218,6 +224,9 @@ def test_name_and_description_on_one_line(text: str, name: str, description: str
         ("Tel: (414) 555-1228", "contact"),
         ("Open Tuesday to Sunday 10.00 - 21.45", "opening hours"),
         ("Minimum card payment", "note on prices"),
+        ("Minlmum card payment", "note on prices"),
+        ("Servlce charge not includod", "note on prices"),
+        ("Few Calories Salad", None),
         ("Service charge not included", "note on prices"),
         ("Please inform your server of any allergies", "note on allergies"),
         ("Family owned since 1962", "slogan"),

@@ -13,6 +13,9 @@ from worker.extractors.ocr.prices import LARGEST, Evidence, find_prices
     ("text", "values"),
     [
         ("Pizza $12.00", [12.0]),
+        ("CRAB DIP14", [14.0]),
+        ("蔥油餅25", [25.0]),
+        ("Dim Sum 12", [12.0]),
         ("12,50 €", [12.5]),
         ("€12,50", [12.5]),
         ("£ 7.95", [7.95]),
@@ -76,6 +79,9 @@ def test_mends_characters_read_as_others(text: str, value: float, currency: str 
         'pizza 12"',
         "350 kcal",
         "E5 Bakehouse",
+        "August 16",
+        "COMBO2",
+        "92aJb77",
     ],
 )
 def test_leaves_other_numbers_alone(text: str) -> None:

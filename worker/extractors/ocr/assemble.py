@@ -13,15 +13,20 @@ from worker.extractors.ocr.menu import Aside, Doubt, FoundCategory, FoundItem, F
 from worker.extractors.ocr.pieces import is_size
 from worker.extractors.ocr.rows import NEAR
 from worker.extractors.ocr.sizes import SAME_LEVEL, size_headings
-from worker.extractors.ocr.style import PageStyle, is_set_under
+from worker.extractors.ocr.style import LARGER, PageStyle, is_pair, is_set_under
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
 _TAGS = re.compile(r"\W*(?:[([]\s*\w{1,3}(?:\s*[,/&+ ]\s*\w{1,3})*\s*[)\]]\W*)+")
 """A line of nothing but marks such as ``(VG)``."""
+_UNFINISHED = re.compile(r"(?:\b(?:or|and|with|w|of|on|in|the|ou|et|avec|con|und|mit|oder)|[&+/,-])\W*$", re.IGNORECASE)
+"""How a line of text ends that goes on in the next."""
+LEGIBLE = 0.6
+"""A recognition score below which a name is a guess."""
+TIGHT = 0.8
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
-    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$",
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$|[.;]\s+add\b|\bfor\W*$",
     re.IGNORECASE,
 )
 
@@ -109,23 +114,32 @@ class _Walk:
             return count
         if _TAGS.fullmatch(item_row.text):
             return count - 1
+        if self._are_pair(pending[-1], item_row):
+            return count - 1
         if self._takes_name_above(pending, item_row):
             names = [index for index in range(count) if not reads_like_description(pending[index].text)]
             return names[-1] if names else count
-        return count - 1 if ratings[-1] < THRESHOLD and self._continues(pending, item_row) else count
+        if not self._continues(pending, item_row):
+            return count
+        # The lines of one name are set closer than a heading and its first dish.
+        tight = item_row.y - pending[-1].y <= TIGHT * self._style.step
+        return count - 1 if tight or ratings[-1] < THRESHOLD else count
 
     def _continues(self, pending: Sequence[Row], row: Row) -> bool:
         """Whether ``row`` is the second line of a name that begins in the line above it."""
         above = pending[-1]
         before = pending[-2].y if len(pending) > 1 else self._last_y
         gap = row.y - above.y
-        if gap < 0.5 * row.height:  # beside it, not above it
+        if gap < 0.5 * row.height or above.x0 > row.x1 or above.x1 < row.x0:  # beside it, not above it
             return False
+        if not _alike(above, row, self._style) or reads_like_description(above.text):
+            return False
+        if _UNFINISHED.search(above.text) and gap <= 0.6 * (above.height + row.height):
+            return True
         # After a description the name's first line is no further from it than from its own second line.
         share = 1.0 if len(pending) > 1 and not _alike(pending[-2], above, self._style) else 0.88
         nearer = before is None or gap < share * (above.y - before)
-        near = gap <= 1.25 * self._style.step
-        return near and nearer and _alike(above, row, self._style) and not reads_like_description(above.text)
+        return gap <= 1.25 * self._style.step and nearer
 
     def _describe_last(self, rows: Sequence[Row]) -> None:
         """Lines right below a dish describe it; from the first gap on they are something else."""
@@ -186,6 +200,10 @@ class _Walk:
         if not re.search(r"[^\W\d_]{2}", name):
             self.menu.doubts.append(Doubt(row, "A price stands here, but no readable name.", None))
             return
+        if row.score < LEGIBLE:
+            doubt = Doubt(row, "This looks like a dish, but can hardly be read.", self.menu.categories[-1].name)
+            self.menu.doubts.append(doubt)
+            return
         item = FoundItem(name, description, row, certainty)
         item.extras += [extra for line in (*before, row) for extra in _offered(line)]
         self.menu.categories[-1].items.append(item)
@@ -197,7 +215,11 @@ class _Walk:
         style = self._style
         if style.larger_above and row.height <= style.under_height and is_set_under(row, pending[-1]):
             return True
-        return expected and reads_like_description(row.text)
+        return self._are_pair(pending[-1], row) or (expected and reads_like_description(row.text))
+
+    def _are_pair(self, above: Row, row: Row) -> bool:
+        """Whether the two are name and description, on a page that is set in such pairs."""
+        return self._style.in_pairs and is_pair(above, row) and above.height <= LARGER * self._style.name_height
 
     def _aside_notes(self, rows: Sequence[Row]) -> None:
         for row in rows:

@@ -11,7 +11,7 @@ FEWEST_PRICED = 2
 """A column has at least so many priced rows."""
 FEWEST_BESIDE = 6
 """A part of the page is looked through for columns only if it has so many priced rows."""
-LEVELS_TRIED = 6
+LEVELS_TRIED = 12
 
 
 def read_in_columns(rows: Sequence[Row]) -> list[list[Row]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 from worker.extractors.ocr.prices import names_hours
 
@@ -46,13 +47,41 @@ _KINDS = {
         | \b(?:credit|debit)\s+cards?\b | \b(?:take\s?-?\s?(?:out|away)|delivery)\s+(?:available|menu|orders?)\b""",
 }
 _PATTERNS = {kind: re.compile(pattern, re.IGNORECASE | re.VERBOSE) for kind, pattern in _KINDS.items()}
+_TELLING = [
+    "minimum",
+    "payment",
+    "service",
+    "charge",
+    "gratuity",
+    "surcharge",
+    "included",
+    "including",
+    "allergies",
+    "allergens",
+    "vegetarian",
+    "opening",
+    "wednesday",
+    "thursday",
+    "saturday",
+    "copyright",
+    "established",
+]
+"""Long words of the patterns, which are known for what they are with a letter or two misread."""
+_LONG_WORD = re.compile(r"[^\W\d_]{6,}")
+SIMILAR = 0.84
 
 
 def furniture_kind(text: str) -> str | None:
     """What kind of page furniture ``text`` is, or ``None`` for what may be a dish, a description or a heading."""
     if names_hours(text):
         return "opening hours"
+    text = _LONG_WORD.sub(_as_meant, text)
     for kind, pattern in _PATTERNS.items():
         if pattern.search(text):
             return kind
     return None
+
+
+def _as_meant(word: re.Match[str]) -> str:
+    like = [other for other in _TELLING if abs(len(other) - len(word[0])) <= 1]
+    return next(iter(get_close_matches(word[0].casefold(), like, 1, SIMILAR)), word[0])

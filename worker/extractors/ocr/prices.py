@@ -69,6 +69,8 @@ _NO_PRICE = re.compile(
     \+\d[\d\s().-]{7,} | (?<![\d.,])0\d[\d\s/()-]{5,}\d                                      # phone
     | \(\d{2,4}\)\s?\d{3,4}[\s.-]?\d{3,4} | \b\d{3}[-.\s]\d{3}[-.]\d{4}\b | \b\d{3}-\d{4}\b  # phone
     | \b\d{1,2}[:.h]\d{2}\s?(?:am|pm|a\.m|p\.m|uhr) | \b\d{1,2}:\d{2}\b                              # time of day
+    | \b(?:january|february|march|april|may|june|july|august|september|october|november|december
+        |jan|feb|aug|sept?|oct|nov|dec)\.?\s+\d{1,2}\b                                            # date
     | \b1/[2-8]\b | \b\d{1,2}/\d{1,2}/\d{2,4}\b                                           # fraction, date
     | (?:since|est\.?|established|©|copyright|depuis|desde|dal|seit)\s*(?:1[89]|20)\d\d               # year
     """,
@@ -176,12 +178,12 @@ def _has_cents(number: str) -> bool:
 
 def _is_part_of_a_word(text: str, start: int, end: int) -> bool:
     before, after = text[:start][-1:], text[end:][:1]
-    if (
-        re.fullmatch(r"\d{1,3}[.,]\d", text[start:end])
-        and not text[end:].strip()
-        and re.search(r"[a-z]{3}$", text[:start])
+    # Where the space was lost, nothing but a price is written with one decimal, or with two digits, behind a word.
+    if not text[end:].strip() and (
+        (re.fullmatch(r"\d{1,3}[.,]\d", text[start:end]) and re.search(r"[a-z]{3}$", text[:start]))
+        or (re.fullmatch(r"[1-9]\d{1,2}", text[start:end]) and re.search(r"(?<!\w)[^\W\d_]{3,}$", text[:start]))
     ):
-        return False  # nothing but a price is written with one decimal behind a word, even if the space was lost
+        return False
     if before == "(" and after == ")":  # a count: wings (6)
         return True
     if "/" in (before, after):  # 8/15 are two sizes, and/8 is not a price

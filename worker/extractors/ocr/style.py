@@ -12,6 +12,7 @@ from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
 LARGER = 1.15
+FEWEST_PAIRS = 5
 """A line so many times as high as the one below it is set in larger type."""
 
 
@@ -30,6 +31,8 @@ class PageStyle:
     """Whether priced lines mostly stand under a line in larger type: the name, which has no price itself."""
     under_height: float = 0.0
     """Lines with a price that are set under their name are no higher than this."""
+    in_pairs: bool = False
+    """Whether lines without and with a price take turns: a name, and below it a description with the price."""
 
 
 def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyle:
@@ -65,6 +68,7 @@ def page_style(rows: Sequence[Row], blocks: Sequence[Sequence[Row]]) -> PageStyl
         len(described) >= 0.4 * len(priced),
         larger_above,
         _between(under),
+        _stands_in_pairs(blocks, len(priced)),
     )
 
 
@@ -80,3 +84,21 @@ def is_set_under(row: Row, above: Row) -> bool:
     """Whether ``above`` stands right above ``row``, in larger type and no further to the right."""
     near = row.y - above.y <= 0.85 * (row.height + above.height)
     return near and above.height >= LARGER * row.height and above.x0 <= row.x0 + row.height
+
+
+def is_pair(above: Row, row: Row) -> bool:
+    """Whether ``above``, without a price, and ``row``, with one, begin at the same place in lines that follow."""
+    aligned = abs(above.x0 - row.x0) <= 0.8 * row.height
+    follows = 0.5 * row.height < row.y - above.y <= 0.85 * (row.height + above.height)
+    return aligned and follows and bool(row.price_pieces) and not above.price_pieces
+
+
+def _stands_in_pairs(blocks: Sequence[Sequence[Row]], priced: int) -> bool:
+    steps = [
+        (above.y - before.y) / (row.y - above.y)
+        for block in blocks
+        for before, above, row in zip(block, block[1:], block[2:], strict=False)
+        if before.price_pieces and is_pair(above, row)
+    ]
+    # A description that comes after its name with the price stands nearer to that.
+    return len(steps) >= max(FEWEST_PAIRS, 0.3 * priced) and median(steps) >= LARGER
