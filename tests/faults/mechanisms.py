@@ -292,7 +292,7 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "catching-up": Mechanism(
         "subscribers read the log after their connection broke",
-        "clients_cut or without_persistence",
+        "clients_cut",
         in_this_process=_no_catching_up,
     ),
     "probing": Mechanism(
