@@ -40,6 +40,21 @@ def test_a_missed_price_is_found_in_the_column_of_prices() -> None:
     assert top_left[1] < 140 < bottom_right[1]
 
 
+def test_names_that_are_centred_are_like_each_other_too() -> None:
+    page = [read("8.50", 400, 100 + 40 * index) for index in (0, 2, 3)]
+    for index, name in enumerate(("Lentil Pot", "Sweet Turnip Mash", "Perch", "Nut and Bean Roast")):
+        page.append(read(name, 200 - 6 * len(name), 100 + 40 * index))
+    assert dishes(page, Eye("7.30"))["Sweet Turnip Mash"] == 7.3
+
+
+def test_a_name_elsewhere_is_not_asked_about() -> None:
+    eye = Eye("7")
+    understand(
+        [*listing(("Lentil Pot", "8"), ("Perch", "9"), ("Nut Roast", "12")), read("Fresh Turnips", 150, 220)], eye
+    )
+    assert eye.asked == []
+
+
 def test_the_place_lies_right_in_a_turned_picture() -> None:
     bend = turned(7)
     names = [f"Long and Fine Dish {letter}" for letter in "ABCDEFGHI"]

@@ -100,10 +100,18 @@ def _expected_price(row: Row, priced: Sequence[Row]) -> PricePiece | None:
     like = [
         other
         for other in priced
-        if abs(other.texts[0].x0 - row.x0) <= 0.8 * row.height
+        if _is_set_like(row, other)
         and abs(other.y - row.y) <= FARTHEST * row.height
         and 0.8 <= row.height / other.height <= 1.25
         and is_capitals(row.text) == is_capitals(other.text)
     ]
     nearest = min(like, key=lambda other: abs(other.y - row.y), default=None)
     return nearest.price_pieces[0] if nearest is not None else None
+
+
+def _is_set_like(row: Row, other: Row) -> bool:
+    """Whether the two begin at the same place, or are centred on the same."""
+    name = other.texts[-1]
+    left = abs(other.texts[0].x0 - row.x0)
+    middle = abs(other.texts[0].x0 + name.x1 - row.x0 - row.x1) / 2
+    return min(left, middle) <= 0.8 * row.height
