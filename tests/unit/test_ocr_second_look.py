@@ -42,9 +42,14 @@ def test_a_missed_price_is_found_in_the_column_of_prices() -> None:
 
 def test_names_that_are_centred_are_like_each_other_too() -> None:
     page = [read("8.50", 400, 100 + 40 * index) for index in (0, 2, 3)]
-    for index, name in enumerate(("Lentil Pot", "Sweet Turnip Mash", "Perch", "Nut and Bean Roast")):
+    for index, name in enumerate(("Lentil Pot", "Sweet Turnip Mash", "Perch", "Nut Roast")):
         page.append(read(name, 200 - 6 * len(name), 100 + 40 * index))
     assert dishes(page, Eye("7.30"))["Sweet Turnip Mash"] == 7.3
+
+
+def test_names_that_begin_at_the_same_place_are_however_long_they_are() -> None:
+    page = listing(("Egg", "8"), ("Slow Roasted Turnip Mash", ""), ("Pie", "9"), ("Ham", "12"))
+    assert dishes(page, Eye("7"))["Slow Roasted Turnip Mash"] == 7
 
 
 def test_a_name_elsewhere_is_not_asked_about() -> None:
