@@ -22,6 +22,7 @@ from jobqueue.replay import (
     PONG_WITHIN_SECONDS,
     REMEMBERED,
     SAY_AGAIN_AFTER_SECONDS,
+    SAY_AGAIN_AT_MOST_EVERY_SECONDS,
     Feed,
     NoAnswerError,
     Outage,
@@ -38,8 +39,8 @@ def event(cursor: int) -> JobEvent:
     return replace(EVENT, cursor=cursor)
 
 
-def message(cursor: int, seq: int = EVENT.seq) -> dict[str, object]:
-    return {"type": "message", "data": replace(event(cursor), seq=seq).to_json().encode()}
+def message(cursor: int, seq: int = EVENT.seq, job_id: UUID = EVENT.job_id) -> dict[str, object]:
+    return {"type": "message", "data": replace(event(cursor), seq=seq, job_id=job_id).to_json().encode()}
 
 
 def started(after: int | None = None, now: float = 0.0) -> Feed:
@@ -94,12 +95,16 @@ def test_the_very_next_event_needs_no_look_into_the_log_and_any_other_does() -> 
     assert (feed.next_step(0.0), handed_out(feed)) == (Step.RECEIVE, [2, 3])
 
 
-def test_a_page_that_is_full_is_followed_by_another() -> None:
-    feed = started(after=0)
+@pytest.mark.parametrize("missed", [True, False])
+def test_a_page_that_is_full_is_followed_by_another(missed: bool) -> None:
+    """All of them were missed, or a connection that stands was told of the last one only."""
+    feed = started(after=0 if missed else None)
+    feed.received(message(PAGE + 1), 0.0)
     feed.read([event(cursor) for cursor in range(1, PAGE + 1)], 0.0)
     assert feed.next_step(0.0) is Step.READ_LOG
     feed.read([event(PAGE + 1)], 0.0)
     assert feed.next_step(0.0) is Step.RECEIVE
+    assert {one.replayed for one in feed.ready} == {missed}
 
 
 def test_the_cursor_is_that_of_the_last_event_handed_out() -> None:
@@ -143,6 +148,15 @@ def test_behind_an_expired_cursor_it_goes_on_from_the_snapshot() -> None:
     assert handed_out(feed) == [11]
 
 
+def test_an_event_from_before_the_snapshot_is_no_sign_of_another_log() -> None:
+    """The log may well hold it, so looking for it there would end in another snapshot."""
+    feed = started(after=3)
+    feed.expired(CursorExpiredError("Gone.", cursor=10))
+    feed.read([], 0.0)
+    feed.received(message(7), 0.0)
+    assert (feed.doubted, feed.next_step(0.0)) == (None, Step.RECEIVE)
+
+
 def test_events_that_come_once_more_need_no_look_into_the_log() -> None:
     feed = started()
     for cursor in range(1, REMEMBERED + 2):
@@ -153,7 +167,7 @@ def test_events_that_come_once_more_need_no_look_into_the_log() -> None:
     assert feed.doubted is None
 
 
-@pytest.mark.parametrize("late", [message(3, seq=77), message(2)])
+@pytest.mark.parametrize("late", [message(3, seq=77), message(3, job_id=UUID(int=7)), message(2)])
 def test_an_event_that_would_be_known_is_looked_for_in_the_log_at_once(late: dict[str, object]) -> None:
     """Another event at a cursor that was handed out, or one at a cursor that this user had none at."""
     feed = started()
@@ -224,6 +238,33 @@ def test_a_log_that_cannot_be_read_is_tried_again_and_holds_up_no_subscription()
     assert feed.pause(0.21) <= 0.2
 
 
+def test_while_redis_is_long_away_the_log_is_asked_sooner() -> None:
+    feed = started()
+    for _ in range(20):
+        feed.lost("OSError", 0.0)
+    assert feed.pause(0.0) == 0
+    feed.unreadable(OSError(), 0.0)
+    assert 0 < feed.pause(0.0) <= 0.2
+    feed.read([], 0.2)
+    assert feed.pause(0.2) >= MAX_RECONNECT_SECONDS / 2 - 0.2
+
+
+def test_after_an_outage_that_is_over_the_first_try_comes_soon_again() -> None:
+    feed = started()
+    for _ in range(20):
+        feed.lost("OSError", 0.0)
+        feed.unreadable(OSError(), 0.0)
+    feed.subscribing(10.0)
+    feed.read([], 10.0)
+    feed.received(CONFIRMED, 10.0)
+    feed.unreadable(OSError(), 10.0)
+    assert feed.next_step(10.2) is Step.READ_LOG
+    feed.read([], 10.2)
+    feed.lost("OSError", 10.2)
+    feed.read([], 10.2)
+    assert feed.next_step(10.4) is Step.SUBSCRIBE
+
+
 def test_a_silent_connection_is_pinged_once_and_dead_without_an_answer() -> None:
     feed = started(now=100.0)
     assert not feed.received(None, 100.0 + PING_AFTER_SECONDS - 0.01)
@@ -243,10 +284,24 @@ def test_an_answer_makes_a_connection_live_again() -> None:
     assert feed.received(None, answered + PING_AFTER_SECONDS)
 
 
+def test_a_new_subscription_has_all_the_time_that_the_dead_one_had() -> None:
+    feed = started()
+    assert feed.received(None, PING_AFTER_SECONDS)
+    dead = PING_AFTER_SECONDS + PONG_WITHIN_SECONDS
+    with pytest.raises(NoAnswerError):
+        feed.received(None, dead)
+    feed.lost("NoAnswerError", dead)
+    feed.subscribing(dead + 1)
+    assert not feed.received(None, dead + 1 + PING_AFTER_SECONDS - 0.01)
+    assert feed.received(None, dead + 1 + PING_AFTER_SECONDS)
+
+
 def test_a_live_connection_looks_into_the_log_now_and_then() -> None:
     feed = started()
-    assert feed.next_step(CATCH_UP_EVERY_SECONDS - 0.01) is Step.RECEIVE
-    assert feed.next_step(CATCH_UP_EVERY_SECONDS) is Step.READ_LOG
+    for number in (1, 2):
+        assert feed.next_step(number * CATCH_UP_EVERY_SECONDS - 0.01) is Step.RECEIVE
+        assert feed.next_step(number * CATCH_UP_EVERY_SECONDS) is Step.READ_LOG
+        feed.read([], number * CATCH_UP_EVERY_SECONDS)
 
 
 def test_an_outage_of_a_day_is_a_few_lines_and_the_next_one_is_news() -> None:
@@ -254,8 +309,11 @@ def test_an_outage_of_a_day_is_a_few_lines_and_the_next_one_is_news() -> None:
     said = [second for second in range(0, 86_400, 5) if outage.failed(float(second))]
     assert said[:3] == [0, SAY_AGAIN_AFTER_SECONDS, 3 * SAY_AGAIN_AFTER_SECONDS]
     assert len(said) < 40
+    assert said[-1] - said[-2] == SAY_AGAIN_AT_MOST_EVERY_SECONDS
     outage.over()
-    assert outage.failed(86_400 + CALM_SECONDS)
+    began = 86_400 + int(CALM_SECONDS)
+    again = [second for second in range(0, 100, 5) if outage.failed(float(began + second))]
+    assert again == [0, SAY_AGAIN_AFTER_SECONDS, 3 * SAY_AGAIN_AFTER_SECONDS]
 
 
 def test_a_connection_that_comes_and_goes_does_not_fill_the_log() -> None:
@@ -264,6 +322,16 @@ def test_a_connection_that_comes_and_goes_does_not_fill_the_log() -> None:
         said += outage.failed(float(second))
         outage.over()
     assert said < 10
+
+
+def test_an_outage_that_lasts_is_tried_less_often_and_the_next_one_as_often_as_ever() -> None:
+    outage = Outage(0.0)
+    for _ in range(20):
+        outage.failed(0.0)
+    assert outage.retry_at >= MAX_RECONNECT_SECONDS / 2
+    outage.over()
+    outage.failed(0.0)
+    assert outage.retry_at <= 0.2
 
 
 @given(st.integers(0, 10_000))
