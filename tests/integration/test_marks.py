@@ -20,7 +20,7 @@ from jobqueue import (
     JobQueueManager,
 )
 from jobqueue.database import Database
-from jobqueue.store.completion import requeue_attempt
+from jobqueue.store.completion import cancel_attempt, fail_attempt, requeue_attempt
 from tests.integration.jobs import (
     URL,
     claim,
@@ -70,6 +70,25 @@ def test_whoever_counted_nothing_leaves_what_earlier_attempts_cost(
     claimed(engine, job.id)
     assert Database(engine).run(lambda c: requeue_attempt(c, job.id, 2, **spent))
     assert manager.mark_job_completed(job.id, RESULT, 0).token_usage == USAGE
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_end_without_a_count_leaves_it_too(
+    manager: JobQueueManager, engine: Engine, user_id: UUID, cancelled: bool
+) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    busy: dict[str, Any] = {"code": "BUSY", "message": "Busy.", "delay_seconds": 0, "token_usage": USAGE}
+    assert Database(engine).run(lambda c: requeue_attempt(c, job.id, 1, **busy))
+    claimed(engine, job.id)
+    if cancelled:
+        manager.cancel_job(job.id, user_id)
+        assert Database(engine).run(lambda c: cancel_attempt(c, job.id, 2))
+    else:
+        gone: dict[str, Any] = {"code": "NO_MENU_FOUND", "message": "No menu.", "processing_time": 3}
+        assert Database(engine).run(lambda c: fail_attempt(c, job.id, 2, **gone))
+    ended = current(manager, job.id)
+    assert (ended.status, ended.token_usage) == ("failed", USAGE)
 
 
 def test_a_marked_job_answers_the_next_submission(manager: JobQueueManager, user_id: UUID) -> None:
