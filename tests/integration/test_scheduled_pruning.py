@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import psycopg2
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
-from jobqueue import JobQueueManager
+from jobqueue import JobQueueManager, QueueUnavailableError
 from jobqueue.database import Database, create_database_engine
 from tests.conftest import add_user
 from tests.eventually import eventually
-from tests.integration.jobs import completed
+from tests.integration.jobs import completed, count
 from tests.integration.pruned import exists, made_old, publish_all
 from tests.integration.test_pruning import NOW
 from worker.notifier import retention
@@ -51,25 +54,62 @@ def test_without_days_nothing_runs(engine: Engine, old_job: UUID) -> None:
 def test_it_prunes_again_and_again_until_it_is_left(
     monkeypatch: pytest.MonkeyPatch, manager: JobQueueManager, engine: Engine, old_job: UUID
 ) -> None:
-    monkeypatch.setattr(retention, "EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 2.0)
     user = add_user(engine)
     with Retention(Database(engine), 30):
         eventually(lambda: not exists(engine, old_job), what="the first round")
+        first = time.monotonic()
         second = one_more(manager, engine, user)
         eventually(lambda: not exists(engine, second), what="another round")
-    eventually(lambda: not any(one.name == "retention" for one in threading.enumerate()), what="the end of the thread")
+        assert time.monotonic() - first > 0.5, "it goes round without a pause"
+    eventually(ended, what="the end of the thread")
+
+
+def ended() -> bool:
+    return not any(one.name == "retention" for one in threading.enumerate())
+
+
+def test_what_a_round_has_pruned_is_said_and_an_empty_round_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 0.05)
+    with caplog.at_level(logging.INFO, logger=retention.__name__), Retention(Database(engine), 30):
+        for said in (1, 2):
+            one_more(manager, engine, user_id)
+            eventually(lambda said=said: len(caplog.messages) >= said, what="a word")  # type: ignore[misc]
+    assert caplog.messages == ["Pruned 1 jobs and 3 events that were older than 30 days."] * 2
+
+
+LOCK = text("LOCK TABLE menu_extraction_pruned_events IN ACCESS EXCLUSIVE MODE")
 
 
 def test_a_database_that_is_away_is_said_and_tried_again(
-    engine: Engine, old_job: UUID, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, old_job: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(retention, "BATCH", 8)
     with engine.connect() as holder:
-        holder.execute(text("LOCK TABLE menu_extraction_pruned_events IN ACCESS EXCLUSIVE MODE"))
+        holder.execute(LOCK)
         with caplog.at_level(logging.WARNING), Retention(Database(engine), 30):
-            eventually(lambda: "Pruning was interrupted" in caplog.text, what="a warning")
+            eventually(lambda: caplog.text.count("Pruning was interrupted") >= 2, what="warnings")
+            assert caplog.text.count("5 jobs at a step") >= 2, "a batch is to stay worth its while"
             assert exists(engine, old_job)
             holder.rollback()
             eventually(lambda: not exists(engine, old_job), what="another try")
+
+
+def test_it_can_be_left_while_the_database_is_away(
+    engine: Engine, old_job: UUID, caplog: pytest.LogCaptureFixture
+) -> None:
+    with engine.connect() as holder:
+        holder.execute(LOCK)
+        with caplog.at_level(logging.WARNING), Retention(Database(engine), 30):
+            eventually(lambda: "Pruning was interrupted" in caplog.text, what="a warning")
+        eventually(ended, what="the end of the thread")
+    assert exists(engine, old_job)
 
 
 @pytest.fixture
@@ -104,6 +144,65 @@ def test_after_a_batch_that_took_too_long_it_goes_on_with_smaller_ones(
     assert "8 jobs at a step" in caplog.text
 
 
+@pytest.mark.usefixtures("_slow_deletion")
+def test_each_interruption_in_a_row_is_waited_for_longer_and_the_round_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+    manager: JobQueueManager,
+    engine: Engine,
+    user_id: UUID,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(retention, "EVERY_SECONDS", 1.5)
+    monkeypatch.setattr(retention, "BATCH", 1)
+    for _ in range(8):
+        one_more(manager, engine, user_id)
+    own = create_database_engine(database_url)
+    begins: list[str] = []
+
+    @event.listens_for(own, "before_cursor_execute")
+    def _note(_connection: Any, _cursor: Any, _statement: str, values: Any, *_rest: Any) -> None:
+        if isinstance(values, dict) and "after_id" in values:
+            begins.append(values["after_id"])
+
+    def interruptions() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "Pruning was interrupted" in record.msg]
+
+    with engine.connect() as holder:
+        holder.execute(LOCK)
+        with caplog.at_level(logging.WARNING), Retention(Database(own), 30):
+            eventually(lambda: len(interruptions()) == 3, what="three interruptions")
+            holder.rollback()
+            eventually(lambda: count(engine) < 8, what="a batch that is done")
+            holder.execute(LOCK)
+            eventually(lambda: len(interruptions()) == 4, what="another interruption")
+            holder.rollback()
+            eventually(lambda: count(engine) == 0, what="the end of the round")
+    own.dispose()
+    told = interruptions()
+    pauses = [record.args[1] for record in told if isinstance(record.args, tuple)]
+    assert pauses == [1.0, 1.5, 1.5, 1.0]
+    assert [after.created - before.created >= 1.0 for before, after in pairwise(told)] == [True] * 3
+    # Three tries in vain and the one after them.
+    assert begins.count(str(UUID(int=0))) == 4
+
+
+@pytest.mark.usefixtures("_slow_deletion")
+def test_it_rests_as_long_as_it_works_and_ends_between_two_batches(
+    monkeypatch: pytest.MonkeyPatch, manager: JobQueueManager, engine: Engine, user_id: UUID
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    for _ in range(16):
+        one_more(manager, engine, user_id)
+    began = time.monotonic()
+    with Retention(Database(engine), 30):
+        eventually(lambda: count(engine) <= 8, what="half of the round")
+        assert time.monotonic() - began > 14 * 0.2
+    eventually(ended, what="the end of the thread")
+    assert count(engine) > 0
+
+
 def test_it_begins_only_when_the_lead_has_lasted(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, old_job: UUID
 ) -> None:
@@ -116,12 +215,15 @@ def test_it_begins_only_when_the_lead_has_lasted(
     assert exists(engine, old_job)
 
 
-def test_the_relays_limit_to_waiting_is_not_its_own(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_own_limit_to_waiting_is_not_the_relays(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeadlineConnection, "answer_within", 0.2)
     limit_waits()
     own = retention.retention_engine(database_url)
     try:
         assert Database(own).run(lambda c: c.execute(text("SELECT 7 FROM pg_sleep(0.6)")).scalar_one()) == 7
+        monkeypatch.setattr(retention._Patient, "answer_within", 0.2)
+        with pytest.raises(QueueUnavailableError):
+            Database(own).run(lambda c: c.execute(text("SELECT pg_sleep(2)")))
     finally:
         own.dispose()
         psycopg2.extensions.set_wait_callback(None)
