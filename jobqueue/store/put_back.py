@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, null, or_, update
+from sqlalchemy import Connection, case, false, func, null, or_, update
 
 from jobqueue.states import JobStatus
 from jobqueue.store.cancellation import CANCELLED_CODE, CANCELLED_MESSAGE
@@ -20,8 +20,8 @@ def put_back_jobs(connection: Connection, workers: list[str]) -> list[UUID]:
     The attempt number stays, so what such a worker still writes is refused. A job whose user asked for its
     cancellation ends instead.
     """
-    # A claim names the execution too: name/pid/token.
-    theirs = or_(*[func.starts_with(JOBS.c.worker, f"{worker}/") for worker in workers])
+    # A claim names the execution too: name/pid/token. Without false() no workers at all would mean every worker.
+    theirs = or_(false(), *[func.starts_with(JOBS.c.worker, f"{worker}/") for worker in workers])
     cancelled = JOBS.c.cancel_requested_at.is_not(None)
     rows = connection.execute(
         update(JOBS)

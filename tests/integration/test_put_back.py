@@ -34,6 +34,13 @@ def test_only_the_jobs_of_these_workers_are_put_back(manager: JobQueueManager, e
     assert [one.error_code for one in manager.job_history(mine.id)] == [None, None, "WORKER_STOPPED"]
 
 
+def test_no_workers_have_no_jobs(manager: JobQueueManager, engine: Engine, user_id: UUID) -> None:
+    job = queued(manager, user_id)
+    claimed(engine, job.id)
+    assert put_back(engine) == set()
+    assert current(manager, job.id).status == "processing"
+
+
 def test_what_these_workers_hold_no_more_stays_as_it_is(
     manager: JobQueueManager, engine: Engine, user_id: UUID
 ) -> None:
