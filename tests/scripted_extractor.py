@@ -57,6 +57,11 @@ class ScriptedExtractor:
                 self._redis.rpush(held_key(url), os.getpid())
                 self._redis.blpop([release_key(url)], timeout=60)
                 return ExtractionOutcome(RESULT, 0.9)
+            case "deaf":
+                # As C code would: signals come and are not heeded, that of the soft limit and those that ask to stop.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM, signal.SIGQUIT})
+                self._redis.rpush(held_key(url), os.getpid())
+                time.sleep(60)
             case "report":
                 self._redis.rpush(held_key(url), os.getpid())
                 while self._redis.blpop([release_key(url)], timeout=0.05) is None:
@@ -88,10 +93,6 @@ def poison(step: str) -> None:
         case "memory":
             raise MemoryError
         case "sleep":
-            time.sleep(60)
-        case "deaf":
-            # As C code would: the soft limit's signal comes and is not heeded.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
             time.sleep(60)
 
 
