@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url, text
 
 from jobqueue.database import Database
 from jobqueue.health import WorkerPresence, assess_worker
@@ -18,9 +19,12 @@ from jobqueue.store.queue_state import queue_state
 from jobqueue.store.workers import known_workers
 from tests.acceptance.conftest import Application
 from tests.eventually import eventually
+from tests.integration.jobs import waiting_for_locks
 from tests.processes import Processes
 from tests.scripted_extractor import held_key, release_key
 from tests.tcp_proxy import TcpProxy
+from worker.postgres_deadline import DeadlineConnection
+from worker.presence import EVERY_SECONDS
 
 
 def test_a_worker_says_whether_it_consumes_until_it_stops(
@@ -132,3 +136,47 @@ def test_a_worker_speaks_again_after_a_statement_that_was_never_answered(
         proxy.allow()
         eventually(lambda: not spoke(5), what="silence")
         eventually(lambda: spoke(2), within=30, what="a worker that speaks again")
+
+
+def moment(engine: Engine, column: str) -> Any:
+    with engine.connect() as connection:
+        return connection.execute(text(f"SELECT {column} FROM menu_extraction_workers")).scalar_one()  # noqa: S608
+
+
+def test_a_database_that_is_away_is_said_once_and_asked_now_and_then(
+    processes: Processes, database_url: str, engine: Engine
+) -> None:
+    database = Database(engine)
+    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
+    behind = make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    with proxy.running(), processes.worker(DATABASE_URL=behind) as worker:
+        said = worker.log_path.read_text
+        eventually(lambda: database.statement(known_workers), what="a worker that speaks")
+        start = moment(engine, "started_at")
+        proxy.refuse()
+        eventually(lambda: "does not hear" in said(), what="a word of the outage")
+        began, refused = time.monotonic(), proxy.refused
+        # The end of the last try may not be counted yet.
+        eventually(lambda: proxy.refused >= refused + 2, within=30, what="further tries")
+        assert time.monotonic() - began > EVERY_SECONDS / 2
+        proxy.allow()
+        eventually(lambda: "hears again" in said(), what="a word of its end")
+        heard = moment(engine, "seen_at")
+        eventually(lambda: moment(engine, "seen_at") > heard, what="another word")
+        assert moment(engine, "started_at") == start
+        assert (said().count("does not hear"), said().count("hears again")) == (1, 1)
+
+
+def test_a_worker_that_cannot_take_its_row_away_is_gone_soon(
+    processes: Processes, database_url: str, engine: Engine
+) -> None:
+    with processes.worker() as worker:
+        eventually(lambda: Database(engine).statement(known_workers), what="a worker that speaks")
+        with engine.begin() as holder:
+            holder.exec_driver_sql("LOCK TABLE menu_extraction_workers IN ACCESS EXCLUSIVE MODE")
+            eventually(lambda: waiting_for_locks(engine), what="a word that is not heard")
+            unheard = time.monotonic()
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(timeout=30)
+            # Until a second statement has waited in vain as well, it would take twice as long as for the first.
+            assert time.monotonic() - unheard < 2 * DeadlineConnection.answer_within - 1
