@@ -112,7 +112,7 @@ class Feed:
 
     def subscribing(self, now: float) -> None:
         """The subscription was sent; its confirmation will be a message."""
-        self._subscribed, self._confirmed = True, False
+        self._subscribed = True
         self._line.heard(now)
 
     def received(self, message: dict[str, Any] | None, now: float) -> bool:
