@@ -61,7 +61,7 @@ up: .venv/installed ## Keep the whole stack running for development; Ctrl-C stop
 
 .PHONY: test
 test: .venv/installed ## Run the whole test suite
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 .PHONY: test-faults
 test-faults: .venv/installed ## Kill, restart, flush and cut off everything, and show that nothing is lost
