@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from jobqueue.errors import ImageRejectedError
 from jobqueue.fetch.file_kind import file_kind
@@ -183,3 +185,22 @@ def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
     frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(30)]
     frames[0].save(stored, kind, save_all=True, append_images=frames[1:])
     assert check_picture(stored.getvalue(), 64 * 48).width == 64
+
+
+def test_no_more_than_four_pictures_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = ImageFile.ImageFile.load
+    five = threading.Barrier(5)
+
+    def met(image: ImageFile.ImageFile) -> object:
+        five.wait(1)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", met)
+
+    def check() -> None:
+        with pytest.raises(ImageRejectedError):  # a broken barrier's: a fifth could not reach it meanwhile
+            check_picture(SAMPLES["PNG"], LIMIT)
+
+    with ThreadPoolExecutor(5) as threads:
+        for one in [threads.submit(check) for _ in range(5)]:
+            one.result()
