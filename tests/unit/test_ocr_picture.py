@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from jobqueue.extraction import PermanentExtractionError
+from tests.sample_pictures import png
 from worker.extractors.ocr.leaders import erase_leaders
 from worker.extractors.ocr.picture import LONGEST_SIDE, SHORTEST_SIDE, Picture, decode_picture
 
@@ -123,6 +124,15 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert 100 < picture.pixels[60, 100, 0] < 155
 
 
+def test_sixteen_bits_of_one_shade_are_a_picture_too() -> None:
+    picture = decode_picture(encoded(Image.fromarray(np.full((120, 200), 40_000, dtype=np.uint16)), "PNG"))
+    assert (picture.width, picture.height) == (200, 120)
+
+
+def test_a_picture_as_thin_as_a_thread_keeps_a_row() -> None:
+    assert decode_picture(encoded(Image.new("L", (9000, 1)), "PNG")).width == LONGEST_SIDE
+
+
 def test_size_is_bounded_on_both_ends() -> None:
     large = decode_picture(encoded(Image.new("RGB", (5000, 2500)), "JPEG"))
     assert max(large.width, large.height) <= LONGEST_SIDE
@@ -133,7 +143,15 @@ def test_size_is_bounded_on_both_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"%PDF-1.7", encoded(half_red(), "JPEG")[:400], encoded(half_red(), "GIF"), b"\x89PNG\r\n\x1a\n"]
+    "data",
+    [
+        b"",
+        b"%PDF-1.7",
+        encoded(half_red(), "JPEG")[:400],
+        encoded(half_red(), "GIF"),
+        b"\x89PNG\r\n\x1a\n",
+        png(20_000, 20_000),
+    ],
 )
 def test_what_is_no_picture_is_refused_in_words(data: bytes) -> None:
     with pytest.raises(PermanentExtractionError, match="JPEG, PNG or WebP") as refused:

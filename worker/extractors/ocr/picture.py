@@ -49,7 +49,7 @@ def decode_picture(data: bytes) -> Picture:
             if opened.format in ("JPEG", "MPO"):  # the second is a phone's JPEG with further pictures behind the first
                 # Lets libjpeg scale while it decodes: a 12-megapixel photo is then read in a third of the time.
                 # It is asked in the picture's own proportions, because it keeps both sides at least as long as asked.
-                ratio = min(1.0, LONGEST_SIDE / max(opened.size))
+                ratio = LONGEST_SIDE / max(opened.size)
                 opened.draft(None, (int(opened.width * ratio), int(opened.height * ratio)))
             opened.load()
             image = _to_rgb(ImageOps.exif_transpose(opened))
@@ -61,7 +61,7 @@ def decode_picture(data: bytes) -> Picture:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode.startswith("I"):
         # Sixteen bits a pixel: Pillow would clip, not scale, them to eight.
         values = np.asarray(image, dtype=np.float64)
         low, high = float(values.min()), float(values.max())
