@@ -102,7 +102,9 @@ def test_a_category_without_items_keeps_its_subcategories() -> None:
     assert category_of(salvaged)["subcategories"] == [inner]
 
 
-@pytest.mark.parametrize(("given_currency", "kept"), [("eur", "EUR"), ("€", "USD"), (None, "USD"), (7, "USD")])
+@pytest.mark.parametrize(
+    ("given_currency", "kept"), [("eur", "EUR"), (" EUR ", "EUR"), ("€", "USD"), (None, "USD"), (7, "USD")]
+)
 def test_a_currency_that_does_not_exist_is_assumed_and_said(given_currency: Any, kept: str) -> None:
     salvaged = mended({**answer(item()), "currency": given_currency})
     assert salvaged.result["currency"] == kept
@@ -165,3 +167,12 @@ def test_half_a_price_is_no_price() -> None:
         salvaged = salvage_truncated(written[:cut], "stage1")
         assert salvaged is not None
         assert [one["name"] for one in category_of(salvaged)["items"]] == ["Pho"]
+
+
+def test_an_item_that_was_cut_off_within_its_variants_is_left_out_whole() -> None:
+    sizes = [{"size": "S", "price": 7, "confidence": 0.9}, {"size": "L", "price": 12.5, "confidence": 0.9}]
+    written = json.dumps(answer(item(), item(name="Crab", variants=sizes)))
+    salvaged = salvage_truncated(written[: written.index("12.5") + 1], "stage2")
+    assert salvaged is not None
+    assert [one["name"] for one in category_of(salvaged)["items"]] == ["Pho"]
+    assert "Crab" in {doubt["text"] for doubt in salvaged.result["uncertainItems"]}
