@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from jobqueue.extraction import ImageInput, PermanentExtractionError
+from tests.sample_pictures import png
 from worker.extractors.llm.picture import LARGEST_BYTES, LONGEST_SIDE, picture_to_send
 
 
@@ -78,7 +79,7 @@ def test_transparency_shows_white_paper() -> None:
 
 def test_what_is_no_picture_is_refused_in_words() -> None:
     large = encoded(Image.new("RGB", (LONGEST_SIDE + 40, 260), "white"), "PNG")
-    for data in (b"", b"%PDF-1.7", large[:-40]):
+    for data in (b"", b"%PDF-1.7", large[:-40], png(20_000, 20_000)):
         with pytest.raises(PermanentExtractionError, match="JPEG, PNG or WebP") as refused:
             picture_to_send(given(data))
         assert refused.value.code == "IMAGE_REJECTED"
