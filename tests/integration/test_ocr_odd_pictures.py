@@ -80,6 +80,24 @@ def test_of_two_scripts_one_is_read_and_the_other_said() -> None:
     assert any(item["reason"] == REASON for item in result["uncertainItems"])
 
 
+def test_what_could_not_be_read_is_kept_apart() -> None:
+    reading = seen((SCRIPTS / "arabic.png").read_bytes()).reading
+    assert reading.blanks
+    assert all(line.text for line in reading.lines)
+    assert not any(line.text for line in reading.blanks)
+
+
+def test_the_engine_is_not_shown_leader_dots() -> None:
+    page = Image.new("RGB", (900, 300), "white")
+    for row, (name, price) in enumerate([("Leek Soup", "4.50"), ("Beet Tart", "6.80"), ("Plum Cake", "3.90")]):
+        for x, text in ((60, name), (240, ". " * 34), (760, price)):
+            draw_text(page, x, 80 + 70 * row, text, Type(30, (30, 30, 30), 0.5))
+    reading = seen(png(page)).reading
+    assert reading.picture.pixels[:, 260:700].min() < 100
+    assert reading.without_leaders.pixels[:, 260:700].min() > 200
+    assert {line.text for line in reading.lines} >= {"Leek Soup", "4.50", "3.90"}
+
+
 def prose() -> Image.Image:
     page = Image.new("RGB", (900, 620), (250, 248, 240))
     text = """The harbour lay quiet that morning, and nobody saw the
