@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from jobqueue.demo.typesetting import Type, draw_text
 from jobqueue.extraction import PermanentExtractionError
 from jobqueue.menu_result import validate_result
 from tests.integration.test_ocr_samples import extract, plain
+from worker.extractors.ocr.explain import explain
+from worker.extractors.ocr.explain import main as explain_process
 from worker.extractors.ocr.extractor import Seen, look
 from worker.extractors.ocr.legibility import REASON
 
@@ -152,7 +155,29 @@ def test_the_command_draws_what_was_seen(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]})
     drawing = tmp_path / "a menu.explained.png"
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.endswith(f"The drawing is in {drawing}.\n")
+    dishes, confidence = len(seen(menu.read_bytes()).result["menu"]["categories"][0]["items"]), r"0\.[89]\d"
+    assert re.fullmatch(
+        rf"{dishes} dishes in 1 sections, confidence {confidence}\. The drawing is in {re.escape(str(drawing))}\.\n",
+        ended.stdout,
+    )
     with Image.open(drawing) as image:
         assert image.format == "PNG"
         assert image.width > 1400
+
+
+def test_the_command_draws_what_it_refuses_too_and_says_why(tmp_path: Path) -> None:
+    blank, drawing = tmp_path / "blank.png", tmp_path / "drawing.png"
+    Image.new("RGB", (900, 700), "white").save(blank)
+    said = explain(blank, drawing)
+    assert said.startswith("This picture does not seem to show a menu: no text could be read in it.")
+    assert said.endswith(f"The drawing is in {drawing}.")
+    with Image.open(drawing) as image:
+        assert image.size[1] == round(700 * 1400 / 900)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (900, 700), "white").save(blank)
+    assert explain_process([str(blank), "/dev/full"]) == 1
+    assert capsys.readouterr().err == "Error: /dev/full: No space left on device.\n"

@@ -44,15 +44,18 @@ def test_no_place_for_the_drawing(menu: Path, name: str) -> None:
 
 def test_the_picture_is_not_overwritten(menu: Path) -> None:
     before = menu.read_bytes()
-    result = run("explain", menu, "--out", menu)
-    assert (result.exit_code, menu.read_bytes()) == (2, before)
-    assert "would replace the picture" in error_of(result)
+    (menu.parent / "same.png").symlink_to(menu)
+    for out in (menu, menu.parent / "same.png"):
+        result = run("explain", menu, "--out", out)
+        assert (result.exit_code, menu.read_bytes()) == (2, before)
+        assert "would replace the picture" in error_of(result)
 
 
-def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--out", "drawing.PNG"]])
+def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, options: list[str]) -> None:
     broken = tmp_path / "menu.jpg"
     broken.write_bytes(b"%PDF-1.7")
-    command = [sys.executable, "-c", "from jobqueue.cli import main; main()", "explain", str(broken)]
+    command = [sys.executable, "-c", "from jobqueue.cli import main; main()", "explain", str(broken), *options]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "Error: The picture cannot be read; send it as a complete JPEG, PNG or WebP file.\n"
