@@ -66,3 +66,16 @@ def test_a_name_in_two_lines_keeps_the_price_beside_its_second_line() -> None:
         page += [read(name, 50, 100 + 70 * index), read_right(f"1{index}.50", 700, 100 + 70 * index)]
     page += [read("Bruschetta with", 50, 450), read("tomatoes", 50, 474), read_right("15.50", 700, 474)]
     assert prices(page) == expected() | {"tomatoes": [15.5]}
+
+
+def test_prices_that_drift_almost_to_the_description_still_go_to_the_name() -> None:
+    assert prices(drifting((0, 0, 0, 0, 22))) == expected()
+
+
+def test_where_names_are_in_capitals_other_lines_are_none() -> None:
+    page = []
+    for index, name in enumerate(NAMES):
+        y = 100 + 60 * index
+        page += [read(name.upper(), 50, y), read("Herb Butter Sauce", 50, y + 26)]
+        page.append(read_right(f"1{index}.50", 700, y + 16 * (index == 4)))
+    assert prices(page) == {name.upper(): price for name, price in expected().items()}

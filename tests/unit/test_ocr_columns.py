@@ -61,3 +61,8 @@ def test_three_columns() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert read_in_columns([]) == []
+
+
+def test_lists_that_do_not_stand_side_by_side_are_no_columns() -> None:
+    below = listing(("Cake", "5.00"), ("Tart", "6.00"), ("Pie", "6.50"), ("Ice", "3.00"), x=440, right=800, y=400)
+    assert blocks(LEFT + below) == [["Soup", "Salad", "Stew", "Ham", "Cake", "Tart", "Pie", "Ice"]]

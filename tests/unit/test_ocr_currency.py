@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.extractors.ocr.currency import page_currency
+from worker.extractors.ocr.language import likely_currency
 
 PAGES = {
     "VND": ["Phở bò tái", "Bún chả Hà Nội", "Nước dừa"],
@@ -39,3 +40,25 @@ def test_marks_decide_whatever_the_language() -> None:
 def test_crowns_are_those_of_the_language(code: str) -> None:
     assert page_currency(["SEK"] * 4, PAGES[code]) == (code, 1.0)
     assert page_currency(["CZK"] * 4, PAGES[code]) == ("CZK", 1.0)
+
+
+def test_most_marks_decide_and_the_others_make_it_less_sure() -> None:
+    assert page_currency(["GBP", "USD", "GBP", "GBP"], []) == ("GBP", 0.75)
+
+
+def test_a_currency_that_is_only_named_is_less_sure() -> None:
+    assert page_currency([], ["All prices in EUR"]) == ("EUR", 0.6)
+    code, certainty = page_currency([], ["EUR, EUR or USD"])
+    assert (code, round(certainty, 3)) == ("EUR", 0.4)
+
+
+def test_letters_that_also_mean_something_else_name_no_currency() -> None:
+    assert page_currency([], ["Fr, kr, lei", "TL, RM"]) == ("USD", 0.2)
+
+
+def test_a_word_or_two_are_no_language() -> None:
+    assert likely_currency(["Tarte aux pommes du chef"]) is None
+
+
+def test_the_language_is_looked_for_among_those_asked_about_only() -> None:
+    assert likely_currency(PAGES["EUR"], ("SEK", "DKK")) is None

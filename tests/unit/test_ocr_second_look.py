@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.unit.ocr_page import listing, read, turned
+from tests.unit.ocr_page import listing, read, read_right, turned
 from worker.extractors.ocr.layout import understand
-from worker.extractors.ocr.second_look import Corners, ReadPlaces
+from worker.extractors.ocr.second_look import MOST_PLACES, Corners, ReadPlaces
 from worker.extractors.ocr.straighten import levelling
 from worker.extractors.ocr.text_line import ReadLine
 
@@ -99,3 +99,36 @@ def test_level_places_and_places_in_the_picture_belong_together() -> None:
     page = levelling([read(f"Some dish of number {index}", 60, 80 + 40 * index, bend=bend) for index in range(12)])
     x, y = page.in_picture(page.level_x(300, 200), page.level_y(300, 200))
     assert (x, y) == pytest.approx((300, 200), abs=1)
+
+
+DISHES = listing(("Lentil Pot", "8"), ("Fried Perch", "9"), ("Nut Roast", "12"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        read("Turnip Mash", 50, 180 + 16 * 24),
+        read("TURNIP MASH", 50, 220),
+        read("Turnip Mash", 50, 220, height=34),
+        read("Turnip Mash", 90, 220),
+        read("Turnip Mash of the Grand Old Harbour House of Mary", 50, 220),
+    ],
+    ids=["far below", "capitals", "larger", "indented", "no room"],
+)
+def test_a_name_unlike_those_with_a_price_is_not_asked_about(line: ReadLine) -> None:
+    eye = Eye("7")
+    understand([*DISHES, line], eye)
+    assert eye.asked == []
+
+
+def test_where_something_was_read_nobody_looks_again() -> None:
+    eye = Eye("7")
+    understand([*DISHES, read("Turnip Mash", 50, 220), read_right("Vegan", 600, 220)], eye)
+    assert eye.asked == []
+
+
+def test_a_page_of_names_is_not_looked_at_for_ever() -> None:
+    eye = Eye("")
+    names = [(f"Dish of Day {chr(65 + row % 26)}", "8" if row % 8 == 0 else "") for row in range(60)]
+    understand(listing(*names), eye)
+    assert len(eye.asked) == MOST_PLACES

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.ocr_page import read, turned
-from worker.extractors.ocr.straighten import straighten
+from worker.extractors.ocr.straighten import levelling, straighten
 from worker.extractors.ocr.text_line import ReadLine
 
 NAMES = [f"Dish of the day number {index}" for index in range(12)]
@@ -53,3 +53,27 @@ def test_lines_that_run_up_the_page_are_left_out() -> None:
     sideways = ReadLine("x", 0.9, (corners[0], corners[1], corners[2], corners[3]), (0.5,), (0.9,))
     assert [line.text for line in straighten([upright, sideways])] == ["Happy Hour"]
     assert straighten([]) == []
+
+
+def test_lines_steeper_than_half_a_right_angle_are_left_out() -> None:
+    lines = [read("Happy Hour", 10, 20), read("Every Day", 200, 100, bend=turned(60))]
+    assert [line.text for line in straighten(lines)] == ["Happy Hour"]
+
+
+def lines_with_slopes(*slopes: float) -> list[ReadLine]:
+    page = []
+    for index, slope in enumerate(slopes):
+        y = 80.0 + 40 * index
+        page.append(read(NAMES[index], 60, y, bend=lambda x, y, slope=slope: (x, y + slope * x)))  # type: ignore[misc]
+    return page
+
+
+def test_a_few_lines_say_how_the_page_is_turned_but_not_how_it_is_bent() -> None:
+    page = levelling(lines_with_slopes(0.0, 0.004, 0.008, 0.012, 0.016))
+    assert page.tilt == pytest.approx(0.008, abs=0.001)
+    assert not page.slopes[1:].any()
+
+
+@pytest.mark.parametrize("stray", [[0.04], [0.5, 0.5, 0.5]], ids=["a little", "far"])
+def test_lines_that_lie_otherwise_do_not_turn_the_page(stray: list[float]) -> None:
+    assert levelling(lines_with_slopes(*[0.0] * 4, *stray)).tilt == pytest.approx(0.0, abs=0.001)
