@@ -22,8 +22,9 @@ def menu(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_the_extra_it_says_what_to_install(menu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobqueue.cli.explain.find_spec", lambda module: None if module == "rapidocr" else module)
+@pytest.mark.parametrize("missing", ["celery", "cv2", "numpy", "onnxruntime", "rapidocr"])
+def test_without_the_extra_it_says_what_to_install(menu: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr("jobqueue.cli.explain.find_spec", lambda module: None if module == missing else module)
     result = run("explain", menu)
     assert (result.exit_code, "pip install 'menu-jobqueue[worker,ocr]'" in error_of(result)) == (2, True)
 
