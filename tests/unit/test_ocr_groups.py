@@ -40,6 +40,19 @@ def test_a_price_half_way_down_a_group_is_that_of_each() -> None:
     assert [found[name] for name in ("Cured Trout", "Boiled Ham", "Plain Egg", "Goat Curd")] == [8.2] * 4
 
 
+def test_a_price_beside_one_end_of_a_group_is_not_that_of_all() -> None:
+    page = listing(("Leek Tart", "£4.00"), ("Beet Soup", "£5.00"))
+    page += [read(name, 50, 300 + 26 * row) for row, name in enumerate(("Cured Trout", "Boiled Ham", "Plain Egg"))]
+    page.append(read_right("£8.20", 600, 308))
+    found = [name for items in dishes(result_of(page)).values() for name, _, _ in items]
+    assert found == ["Leek Tart", "Beet Soup", "Cured Trout"]
+
+
+def test_a_shared_price_is_less_sure_than_one_of_its_own() -> None:
+    lunch, soups = result_of(priced_heading("Ham Roll", "Veal Pasty", "Duck Pie"))["menu"]["categories"]
+    assert max(item["confidence"] for item in lunch["items"]) < min(item["confidence"] for item in soups["items"])
+
+
 def sized() -> list[ReadLine]:
     page = [read("Juice", 50, 40, height=26), read("Cup", 400, 40), read("Jug", 520, 40)]
     for index, name in enumerate(("Apple Press", "Pear Press", "Quince Press")):
@@ -52,6 +65,16 @@ def test_headings_of_sizes_label_the_prices_below_them() -> None:
     (category,) = result_of(sized(), "stage2")["menu"]["categories"]
     assert category["name"] == "Juice"
     assert [(one["size"], one["price"]) for one in category["items"][2]["variants"]] == [("Cup", 2.5), ("Jug", 7.5)]
+
+
+def test_prices_have_the_sizes_of_the_nearest_headings_above_them() -> None:
+    page = [*sized(), read("Glass", 395, 270), read("Bottle", 505, 270)]
+    for row, name in enumerate(("White House Wine", "Red House Wine")):
+        page += [read(name, 50, 310 + 40 * row), read("$4.50", 395, 310 + 40 * row), read("$9.50", 515, 310 + 40 * row)]
+    items = [item for category in result_of(page, "stage2")["menu"]["categories"] for item in category["items"]]
+    sizes = {item["name"]: [variant["size"] for variant in item["variants"]] for item in items}
+    assert sizes["Apple Press"] == ["Cup", "Jug"]
+    assert sizes["Red House Wine"] == ["Glass", "Bottle"]
 
 
 def test_extras_in_a_description_become_a_group_of_modifiers() -> None:
@@ -78,6 +101,9 @@ def test_a_surcharge_on_its_own_line_is_a_modifier_too() -> None:
         ("or our pickled walnuts + $1", True),
         ("Pickled Walnuts +$1", False),
         ("Walnut Loaf $4", False),
+        ("with seeds and honey $4", False),
+        ("+ $4", False),
+        ("Toast. Add brie + $2", True),
     ],
 )
 def test_what_offers_extras(text: str, offers: bool) -> None:
@@ -88,6 +114,9 @@ def test_the_names_of_extras() -> None:
     text = "Add one egg + $3 // bacon + $3.50"
     offered = extras_in(text, find_prices(text))
     assert [(extra.name, extra.price) for extra in offered] == [("one egg", 3.0), ("bacon", 3.5)]
+    text = "Add egg + $3 bacon + $3.50"
+    assert [extra.name for extra in extras_in(text, find_prices(text))] == ["egg", "bacon"]
+    assert extras_in("Add 2 + $3", find_prices("Add 2 + $3")) == ()
 
 
 @pytest.mark.parametrize(

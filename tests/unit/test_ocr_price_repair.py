@@ -32,3 +32,10 @@ def test_a_price_that_may_be_right_is_left_alone() -> None:
     assert repaired("$12", "21", "$9.5", "18", "$7", "25", "59")[-1] == 59.0
     assert repaired("12.50", "18.25", "3.50", "22.00", ".95")[-1] == 0.95
     assert repaired("12.50", "18.25", "3.50", "22.00", "95")[-1] == 95.0
+    assert repaired("12.50", "18.25", "3.50", "22.00", ".20")[-1] == 0.2
+    assert repaired("10", "12", "11", "9", "14", "1200")[-1] == 1200.0
+    assert repaired("$12", "$21", "$9.5", "$18", "$7", "$25", "$11", "$14", "$16", "49")[-1] == 49.0
+
+
+def test_a_few_prices_do_not_say_what_is_usual() -> None:
+    assert repaired("12.50", "18.25", "3.00", "300")[-1] == 300.0
