@@ -301,6 +301,14 @@ def test_what_will_not_pass_is_permanent_in_words_of_our_own(
     assert f"status {status}" in caplog.text
 
 
+def test_of_a_providers_words_only_its_error_code_is_logged(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        ask(OpenAiServer, Refused(400, code="image_too_dark")).permanent()
+        ask(OpenAiServer, Refused(400, code="the key sk-1234")).permanent()
+    assert "image_too_dark" in caplog.text
+    assert "sk-1234" not in caplog.text
+
+
 def test_an_exhausted_quota_is_told_from_a_rate_limit(ask: Ask) -> None:
     assert ask(OpenAiServer, Refused(429, code="insufficient_quota")).permanent().code == "PROVIDER_QUOTA_EXHAUSTED"
 
@@ -344,6 +352,24 @@ def test_the_deadline_is_for_the_correction_too_and_what_was_answered_by_then_is
         released.set()
     assert error.code == "PROVIDER_TIMEOUT"
     assert usage_of(error.token_usage) == USED
+
+
+def test_a_loop_that_does_not_get_round_to_the_question_costs_the_deadline_and_no_more(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.extractors.llm.extractor.GRACE_SECONDS", 0.5)
+    released = threading.Event()
+
+    async def occupy() -> None:
+        released.wait(20)  # as no coroutine may
+
+    busy = threading.Thread(target=run_on_model_loop, args=(occupy(), lambda: None))
+    busy.start()
+    try:
+        assert ask(OpenAiServer, Said(RESULT), llm_timeout=0.5).transient().code == "PROVIDER_TIMEOUT"
+    finally:
+        released.set()
+        busy.join()
 
 
 def test_the_cost_of_a_model_without_a_price_stays_unknown(ask: Ask) -> None:
