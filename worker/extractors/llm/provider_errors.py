@@ -22,7 +22,6 @@ from pydantic_ai.exceptions import (
     ModelQuotaExceededError,
     ModelRateLimitError,
     ModelRequestRejectedError,
-    ModelRequestTimeout,
     ModelServerError,
     ModelTimeoutError,
     ModelUnavailableError,
@@ -43,7 +42,6 @@ _TRANSIENT: tuple[tuple[type[Exception], str, str], ...] = (
     (ModelUnavailableError, "PROVIDER_OVERLOADED", "The model provider is overloaded or unavailable."),
     (ModelServerError, "PROVIDER_ERROR", "The model provider had an error of its own."),
     (ModelTimeoutError, "PROVIDER_TIMEOUT", "The model provider did not answer in time."),
-    (ModelRequestTimeout, "PROVIDER_TIMEOUT", "The model provider did not answer in time."),
     (TimeoutError, "PROVIDER_TIMEOUT", "The model provider did not answer in time."),
     (ModelConnectionError, "PROVIDER_UNREACHABLE", "The connection to the model provider failed or broke."),
 )
