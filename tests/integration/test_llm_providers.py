@@ -313,6 +313,10 @@ def test_an_exhausted_quota_is_told_from_a_rate_limit(ask: Ask) -> None:
     assert ask(OpenAiServer, Refused(429, code="insufficient_quota")).permanent().code == "PROVIDER_QUOTA_EXHAUSTED"
 
 
+def test_a_picture_that_is_too_much_for_the_model_is_told_from_a_wrong_request(ask: Ask) -> None:
+    assert ask(OpenAiServer, Refused(400, code="context_length_exceeded")).permanent().code == "MODEL_CONTEXT_EXCEEDED"
+
+
 @each_provider
 def test_retry_after_is_heeded_in_seconds_and_as_a_date(ask: Ask, provider: type[ModelServer]) -> None:
     assert ask(provider, Refused(429, {"Retry-After": "17"})).transient().retry_after == 17
