@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from jobqueue.extraction import ImageInput, PermanentExtractionError
 
@@ -31,7 +31,7 @@ def picture_to_send(image: ImageInput) -> tuple[bytes, str]:
                 if _will_do(opened, len(image.data)):
                     return image.data, image.media_type
                 return _as_jpeg(opened), "image/jpeg"
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             raise PermanentExtractionError(
                 "The picture cannot be read; send it as a complete JPEG, PNG or WebP file.", "IMAGE_REJECTED"
             ) from None

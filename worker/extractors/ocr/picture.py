@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from jobqueue.extraction import PermanentExtractionError
 
@@ -53,7 +53,7 @@ def decode_picture(data: bytes) -> Picture:
                 opened.draft(None, (int(opened.width * ratio), int(opened.height * ratio)))
             opened.load()
             image = _to_rgb(ImageOps.exif_transpose(opened))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PermanentExtractionError(
             "The picture cannot be read; send it as a complete JPEG, PNG or WebP file.", code="IMAGE_REJECTED"
         ) from error
