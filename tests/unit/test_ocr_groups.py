@@ -77,6 +77,12 @@ def test_prices_have_the_sizes_of_the_nearest_headings_above_them() -> None:
     assert sizes["Red House Wine"] == ["Glass", "Bottle"]
 
 
+def test_a_size_that_is_written_with_the_price_counts_more_than_a_heading() -> None:
+    page = [*sized(), read("Plum Press", 50, 220), read("Small $2.50", 345, 220), read("Large $7.50", 495, 220)]
+    item = result_of(page, "stage2")["menu"]["categories"][0]["items"][-1]
+    assert [variant["size"] for variant in item["variants"]] == ["Small", "Large"]
+
+
 def test_extras_in_a_description_become_a_group_of_modifiers() -> None:
     page = [read("Oat Porridge", 50, 100), read_right("$6.00", 700, 100)]
     page += [read("with honey. Add plums + $1.50 // seeds + $0.80", 50, 128, height=18)]

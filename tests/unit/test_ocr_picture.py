@@ -176,6 +176,28 @@ def test_leader_dots_are_erased_and_letters_stay() -> None:
     assert (erased.pixels[:, :280] == picture.pixels[:, :280]).all()
 
 
+def dotted(*places: tuple[int, int, int]) -> Picture:
+    """Letters, and dots of the given size with their top left corners at the given places."""
+    image = Image.fromarray(drawn_leader(0).pixels)
+    for x, y, size in places:
+        ImageDraw.Draw(image).ellipse((x, y, x + size, y + size), fill=(60, 60, 60))
+    return Picture(np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [(300 + 19 * index - 11 * (index % 2), 56, 3) for index in range(12)],
+        [(300 + 12 * index, 30 + 7 * index, 3) for index in range(12)],
+        [(300 + 24 * index, 50, 14) for index in range(12)],
+    ],
+    ids=["uneven steps", "down the page", "as large as letters"],
+)
+def test_dots_that_are_no_leader_stay(places: list[tuple[int, int, int]]) -> None:
+    picture = dotted(*places)
+    assert erase_leaders(picture) is picture
+
+
 def test_a_few_dots_are_an_ellipsis_and_stay() -> None:
     picture = drawn_leader(3)
     assert erase_leaders(picture) is picture
