@@ -183,6 +183,13 @@ def test_an_answer_of_which_nothing_can_be_used_is_corrected_once(ask: Ask, prov
     assert usage_of(outcome.token_usage) == {"inputTokens": 2000, "outputTokens": 400}
 
 
+def test_an_answer_whose_every_dish_is_malformed_is_corrected_too(ask: Ask) -> None:
+    category = {"name": "Food", "items": [{"name": "Crab", "price": "?", "confidence": 0.8}], "confidence": 0.9}
+    asked = ask(OpenAiServer, Said({"menu": {"categories": [category]}, "currency": "EUR"}), Said(RESULT))
+    assert asked.extract().result == RESULT
+    assert len(asked.server.requests) == 2
+
+
 @pytest.mark.parametrize("provider", [OpenAiServer, AnthropicServer])  # Google's arguments are JSON already
 def test_an_answer_that_is_no_json_is_corrected_once(ask: Ask, provider: type[ModelServer]) -> None:
     asked = ask(provider, Said('{"menu": {"categories": [}'), Said(RESULT))

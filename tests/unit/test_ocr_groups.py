@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.ocr_page import listing, read, read_right
 from tests.unit.test_ocr_menu import dishes, result_of
-from worker.extractors.ocr.extras import extras_in, offers_extras
+from worker.extractors.ocr.extras import extra_in, extras_in, offers_extras
 from worker.extractors.ocr.prices import find_prices
 from worker.extractors.ocr.text_line import ReadLine
 from worker.extractors.ocr.wording import names_only_a_section
@@ -122,7 +122,7 @@ def test_the_names_of_extras() -> None:
     assert [(extra.name, extra.price) for extra in offered] == [("one egg", 3.0), ("bacon", 3.5)]
     text = "Add egg + $3 bacon + $3.50"
     assert [extra.name for extra in extras_in(text, find_prices(text))] == ["egg", "bacon"]
-    assert extras_in("Add 2 + $3", find_prices("Add 2 + $3")) == ()
+    assert extra_in("Add 2", 3.0) is None
 
 
 @pytest.mark.parametrize(
