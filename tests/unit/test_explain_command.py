@@ -15,6 +15,16 @@ from worker.extractors.ocr.explain import main as explain_process
 run = CommandLine({})
 
 
+@pytest.fixture(autouse=True)
+def _no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal that does not come would put another program in this one's place, which ends well and tests nothing."""
+
+    def refuse(*_asked: object) -> None:
+        raise AssertionError("The command was not refused.")
+
+    monkeypatch.setattr("os.execv", refuse)
+
+
 @pytest.fixture
 def menu(tmp_path: Path) -> Path:
     path = tmp_path / "menu.png"
