@@ -38,6 +38,8 @@ class Costs:
     engine: list[float] = field(default_factory=list)
 
     def lines(self) -> list[str]:
+        if not self.engine:
+            return ["None of these files is a picture."]
         bare, whole = sum(self.engine), sum(self.extractor)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return [
@@ -71,10 +73,14 @@ def extract(picture: Path, stage: str) -> dict[str, Any]:
     return {"seconds": round(time.perf_counter() - began, 3), **answer}
 
 
-def read_bare(picture: Path) -> float:
-    """Seconds that the engine alone takes: decoded, detected, recognised."""
+def read_bare(picture: Path) -> float | None:
+    """Seconds that the engine alone takes: decoded, detected, recognised; ``None`` for what is no picture."""
     began = time.perf_counter()
-    engine.recognise(engine.find_text(decode_picture(picture.read_bytes())))
+    try:
+        decoded = decode_picture(picture.read_bytes())
+    except PermanentExtractionError:
+        return None
+    engine.recognise(engine.find_text(decoded))
     return time.perf_counter() - began
 
 
@@ -90,13 +96,14 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"there is no JPEG, PNG or WebP in {asked.folder}")
     asked.out.mkdir(parents=True, exist_ok=True)
     engine.THREADS = asked.threads
-    read_bare(pictures[0])  # loads the models, which a worker does once
+    next(filter(None, map(read_bare, pictures)), None)  # loads the models, which a worker does once
     costs = Costs()
     for picture in pictures:
         answer = extract(picture, asked.stage)
         (asked.out / f"{picture.stem}.json").write_text(json.dumps(answer, ensure_ascii=False, indent=1), "utf-8")
-        costs.extractor.append(answer["seconds"])
-        costs.engine.append(read_bare(picture))
+        if (bare := read_bare(picture)) is not None:
+            costs.extractor.append(answer["seconds"])
+            costs.engine.append(bare)
         dishes = sum(len(category["items"]) for category in answer["menu"]["categories"])
         print(f"{picture.name}: {answer.get('errorCode') or f'{dishes} dishes'}, {answer['seconds']:.2f} s", flush=True)
     print("\n".join(costs.lines()))

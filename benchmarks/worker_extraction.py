@@ -89,8 +89,8 @@ def main() -> None:
     if not pictures:
         parser.error(f"there is no JPEG, PNG or WebP in {folder}")
     seconds, ends = in_worker(pictures)
-    read_bare(pictures[0])  # loads the models
-    bare = sum(read_bare(picture) for picture in pictures)
+    next(filter(None, map(read_bare, pictures)), None)  # loads the models, which a worker does once
+    bare = sum(read_bare(picture) or 0.0 for picture in pictures)
     print(f"{len(pictures)} pictures in a worker: {seconds:.1f} s, {ends}; by the bare engine: {bare:.1f} s")
     print(f"{bare / seconds:.2f} of the bare engine's throughput")
 

@@ -40,12 +40,13 @@ def test_each_picture_of_a_folder_is_read_and_its_costs_are_printed(
     monkeypatch.setattr(engine, "THREADS", engine.THREADS)
     (tmp_path / "a menu.PNG").write_bytes(menu())
     (tmp_path / "blank.png").write_bytes(blank())
+    (tmp_path / "a broken one.jpg").write_text("No picture either.")
     (tmp_path / "notes.txt").write_text("No picture.")
     out = tmp_path / "new" / "results"
     assert main([str(tmp_path), "--out", str(out), "--stage", "stage2", "--threads", "1"]) == 0
     assert engine.THREADS == 1
 
-    assert {path.name for path in out.iterdir()} == {"a menu.json", "blank.json"}
+    assert {path.name for path in out.iterdir()} == {"a broken one.json", "a menu.json", "blank.json"}
     answer = json.loads((out / "a menu.json").read_text("utf-8"))
     seconds, confidence = answer.pop("seconds"), answer.pop("confidence")
     assert seconds > 0.01
@@ -54,7 +55,8 @@ def test_each_picture_of_a_folder_is_read_and_its_costs_are_printed(
     assert [len(item["variants"]) for item in category["items"]] == [2, 2, 2]
     assert json.loads((out / "blank.json").read_text("utf-8"))["errorCode"] == "NO_MENU_FOUND"
 
-    first, second, costs, share = capsys.readouterr().out.splitlines()
+    broken, first, second, costs, share = capsys.readouterr().out.splitlines()
+    assert broken.startswith("a broken one.jpg: IMAGE_REJECTED, ")
     assert first == f"a menu.PNG: 3 dishes, {seconds:.2f} s"
     assert second.startswith("blank.png: NO_MENU_FOUND, ")
     assert costs.startswith("2 pictures: median ")
@@ -73,3 +75,9 @@ def test_what_nobody_expected_is_told_and_does_not_end_the_run(
     answer = extract(picture, "stage1")
     assert (answer["menu"], answer["errorCode"], answer["confidence"]) == ({"categories": []}, "EXTRACTION_FAILED", 0.0)
     assert "The model file is damaged." in capsys.readouterr().err
+
+
+def test_a_folder_without_a_picture_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "menu.jpg").write_text("No picture.")
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "None of these files is a picture."

@@ -105,7 +105,8 @@ def test_no_more_than_two_pictures_are_decoded_at_once(monkeypatch: pytest.Monke
             one.result()
 
 
-def test_a_large_jpeg_is_scaled_while_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_a_large_jpeg_is_scaled_while_it_is_decoded(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[tuple[int, int]] = []
     upright = ImageOps.exif_transpose
 
@@ -114,5 +115,6 @@ def test_a_large_jpeg_is_scaled_while_it_is_decoded(monkeypatch: pytest.MonkeyPa
         return upright(image)
 
     monkeypatch.setattr(ImageOps, "exif_transpose", noted)
-    assert sent(encoded(Image.new("RGB", (6000, 5200), "white"), "JPEG")).size == (2560, 2219)
+    further = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]} if form == "MPO" else {}
+    assert sent(encoded(Image.new("RGB", (6000, 5200), "white"), form, **further)).size == (2560, 2219)
     assert sizes == [(3000, 2600)]

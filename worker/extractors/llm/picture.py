@@ -43,7 +43,7 @@ def _will_do(opened: Image.Image, size: int) -> bool:
 
 
 def _as_jpeg(opened: Image.Image) -> bytes:
-    if opened.format == "JPEG":
+    if opened.format in ("JPEG", "MPO"):  # the second is a phone's JPEG with further pictures behind the first
         # Lets libjpeg scale while it decodes.
         opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
     upright = ImageOps.exif_transpose(opened)
