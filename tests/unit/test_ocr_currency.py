@@ -17,6 +17,9 @@ PAGES = {
     "SEK": ["Köttbullar på svenska", "lingon och gräddsås", "Råvaror"],
     "DKK": ["Stegt flæsk", "rødkål og løg", "Æblekage"],
     "EUR": ["Tarte aux pommes", "Assiette du chef", "Riz et légumes avec sauce"],
+    "TWD": ["紅燒牛肉麵", "酸辣湯", "魯肉飯"],
+    "CNY": ["红烧牛肉面", "酸辣汤", "蛋炒饭"],
+    "JPY": ["ラーメン", "お好み焼き", "天ぷら"],
     "USD": ["Fish and chips with peas", "Soup of the day", "Served with fresh bread"],
 }
 
@@ -36,9 +39,11 @@ def test_marks_decide_whatever_the_language() -> None:
     assert page_currency(["GBP"] * 4, PAGES["EUR"]) == ("GBP", 1.0)
 
 
-@pytest.mark.parametrize("code", ["SEK", "DKK"])
-def test_crowns_are_those_of_the_language(code: str) -> None:
-    assert page_currency(["SEK"] * 4, PAGES[code]) == (code, 1.0)
+@pytest.mark.parametrize(
+    ("marked", "code"), [("SEK", "SEK"), ("SEK", "DKK"), ("CNY", "CNY"), ("CNY", "TWD"), ("JPY", "JPY"), ("JPY", "CNY")]
+)
+def test_what_one_mark_means_in_two_countries_the_language_says(marked: str, code: str) -> None:
+    assert page_currency([marked] * 4, PAGES[code]) == (code, 1.0)
     assert page_currency(["CZK"] * 4, PAGES[code]) == ("CZK", 1.0)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from worker.extractors.ocr.language import likely_currency
 
 DEFAULT = "USD"
-_CROWNS = ("SEK", "DKK")
-"""``kr`` means either; the language says which."""
+_SHARED = {"SEK": ("SEK", "DKK"), "CNY": ("CNY", "TWD"), "JPY": ("JPY", "CNY")}
+"""``kr``, ``元`` and ``¥`` mean either; the language says which."""
 
 _MARKS = {
     "US$": "USD", "AU$": "AUD", "A$": "AUD", "CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "S$": "SGD", "HK$": "HKD",
@@ -56,8 +56,8 @@ def page_currency(marked: Iterable[str], texts: Iterable[str]) -> tuple[str, flo
     votes = Counter(marked)
     if votes:
         code, count = votes.most_common(1)[0]
-        if code in _CROWNS:
-            code = likely_currency(texts, _CROWNS) or code
+        if code in _SHARED:
+            code = likely_currency(texts, _SHARED[code]) or code
         return code, count / votes.total()
     named = Counter(
         currency_of(found.group()) for text in texts for found in re.finditer(MARK, text) if found.group() not in _WEAK
