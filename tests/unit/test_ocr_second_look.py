@@ -132,3 +132,30 @@ def test_a_page_of_names_is_not_looked_at_for_ever() -> None:
     names = [(f"Dish of Day {chr(65 + row % 26)}", "8" if row % 8 == 0 else "") for row in range(60)]
     understand(listing(*names), eye)
     assert len(eye.asked) == MOST_PLACES
+
+
+def below(centred: bool, *, missing: str) -> list[ReadLine]:
+    """Names with their prices below them, that of one of them passed over."""
+    page = []
+    for index, name in enumerate(("Egg", "Slow Roasted Turnip Mash", "Pie", "Braised Ham with Peas")):
+        y = 100 + 80 * index
+        page.append(read(name, 300 - 6 * len(name) if centred else 50, y))
+        if name != missing:
+            page.append(read("8.50", 300 - 24 if centred else 50, y + 28))
+    return page
+
+
+@pytest.mark.parametrize(("centred", "x"), [(True, 300), (False, 74)])
+def test_a_missed_price_is_found_below_the_name_where_prices_stand_so(centred: bool, x: float) -> None:
+    eye = Eye("7.30")
+    page = below(centred, missing="Pie")
+    assert dishes(page, eye)["Pie"] == 7.3
+    ((top_left, _, bottom_right, _),) = eye.asked
+    assert (top_left[0] + bottom_right[0]) / 2 == pytest.approx(x, abs=10)
+    assert (top_left[1] + bottom_right[1]) / 2 == pytest.approx(288, abs=4)
+
+
+def test_where_something_stands_below_the_name_nobody_looks_again() -> None:
+    eye = Eye("7.30")
+    understand([*below(True, missing="Pie"), read("vegan", 270, 288)], eye)
+    assert eye.asked == []

@@ -1,4 +1,4 @@
-"""Where to look again: beside names without a price, in the column in which the names like them have theirs.
+"""Where to look again: beside or below names without a price, where the names like them have theirs.
 
 The engine's detector passes over a price of one or two digits that stands alone. Its recogniser reads it all the same,
 once it is shown the place.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from worker.extractors.ocr.link import Linked, Row
+from worker.extractors.ocr.link import Linked, Row, Side
 from worker.extractors.ocr.pieces import PricePiece, is_size
 from worker.extractors.ocr.prices import Evidence, find_prices
 from worker.extractors.ocr.straighten import Levelling
@@ -50,22 +50,49 @@ class Place:
 
 
 def places_without_price(linked: Linked) -> list[Place]:
-    """Where the prices of names without one should be; nowhere on pages that set prices otherwise than at the right."""
-    priced = [row for row in linked.rows if row.price_pieces and row.price_pieces[0].x0 >= row.texts[-1].x0]
+    """Where the prices of names without one should be; nowhere on pages that set prices before the names."""
+    below = linked.side is Side.BELOW
+    priced = [row for row in linked.rows if row.price_pieces and (_is_above if below else _is_before)(row)]
     taken = [(piece.y, piece.x0, piece.x1) for row in linked.rows for piece in row.price_pieces]
     taken += [(row.y, row.x0, row.x1) for row in linked.rows]
     places = []
     for row in linked.rows:
         if row.price_pieces or not _may_be_a_name(row):
             continue
-        price = _expected_price(row, priced)
-        if price is None or row.x1 >= price.x0:
+        like = _nearest_like(row, priced)
+        if like is None:
             continue
-        margin = 0.8 * price.height
-        place = Place(price.x0 - margin, price.x1 + margin, row.y, 1.25 * price.height, price.prices[0].evidence)
-        if not any(abs(y - place.y) < 0.6 * place.height and x0 < price.x1 and x1 > price.x0 for y, x0, x1 in taken):
+        place = _below(row, like) if below else _place(like.price_pieces[0], like.price_pieces[0].x0, row.y)
+        if not any(_covers(one, place) for one in taken):
             places.append(place)
     return places[:MOST_PLACES]
+
+
+def _is_before(row: Row) -> bool:
+    return row.price_pieces[0].x0 >= row.texts[-1].x0
+
+
+def _is_above(row: Row) -> bool:
+    return row.price_pieces[0].y - row.y > 0.5 * row.height
+
+
+def _below(row: Row, like: Row) -> Place:
+    """As far below as the price of the name like it, and like that at its left end or under its middle."""
+    price = like.price_pieces[0]
+    at_left_end = abs(price.x0 - like.texts[0].x0) <= 0.5 * price.height
+    x0 = row.x0 if at_left_end else (row.x0 + row.x1 - price.x1 + price.x0) / 2
+    return _place(price, x0, row.y + price.y - like.y)
+
+
+def _place(price: PricePiece, x0: float, y: float) -> Place:
+    margin = 0.8 * price.height
+    x1 = x0 + price.x1 - price.x0
+    return Place(x0 - margin, x1 + margin, y, 1.25 * price.height, price.prices[0].evidence)
+
+
+def _covers(taken: tuple[float, float, float], place: Place) -> bool:
+    y, x0, x1 = taken
+    return abs(y - place.y) < 0.6 * place.height and x0 < place.x1 and x1 > place.x0
 
 
 def look_again(linked: Linked, page: Levelling, read: ReadPlaces) -> list[ReadLine]:
@@ -95,8 +122,8 @@ def _may_be_a_name(row: Row) -> bool:
     return letters >= 3 and not (reads_like_description(text) or is_size(text) or names_only_a_section(text))
 
 
-def _expected_price(row: Row, priced: Sequence[Row]) -> PricePiece | None:
-    """The price of the nearest row set like this one, below or above it."""
+def _nearest_like(row: Row, priced: Sequence[Row]) -> Row | None:
+    """The nearest row with a price that is set like this one, below or above it."""
     like = [
         other
         for other in priced
@@ -105,8 +132,7 @@ def _expected_price(row: Row, priced: Sequence[Row]) -> PricePiece | None:
         and 0.8 <= row.height / other.height <= 1.25
         and is_capitals(row.text) == is_capitals(other.text)
     ]
-    nearest = min(like, key=lambda other: abs(other.y - row.y), default=None)
-    return nearest.price_pieces[0] if nearest is not None else None
+    return min(like, key=lambda other: abs(other.y - row.y), default=None)
 
 
 def _is_set_like(row: Row, other: Row) -> bool:
