@@ -148,11 +148,11 @@ def below(centred: bool, *, missing: str) -> list[ReadLine]:
 @pytest.mark.parametrize(("centred", "x"), [(True, 300), (False, 74)])
 def test_a_missed_price_is_found_below_the_name_where_prices_stand_so(centred: bool, x: float) -> None:
     eye = Eye("7.30")
-    page = below(centred, missing="Pie")
-    assert dishes(page, eye)["Pie"] == 7.3
+    page = below(centred, missing="Braised Ham with Peas")
+    assert dishes(page, eye)["Braised Ham with Peas"] == 7.3
     ((top_left, _, bottom_right, _),) = eye.asked
     assert (top_left[0] + bottom_right[0]) / 2 == pytest.approx(x, abs=10)
-    assert (top_left[1] + bottom_right[1]) / 2 == pytest.approx(288, abs=4)
+    assert (top_left[1] + bottom_right[1]) / 2 == pytest.approx(368, abs=4)
 
 
 def test_where_something_stands_below_the_name_nobody_looks_again() -> None:
