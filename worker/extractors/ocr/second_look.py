@@ -79,7 +79,8 @@ def _is_above(row: Row) -> bool:
 def _below(row: Row, like: Row) -> Place:
     """As far below as the price of the name like it, and like that at its left end or under its middle."""
     price = like.price_pieces[0]
-    at_left_end = abs(price.x0 - like.texts[0].x0) <= 0.5 * price.height
+    off_left, off_right = price.x0 - like.texts[0].x0, price.x1 - like.texts[-1].x1
+    at_left_end = abs(off_left) < abs(off_left + off_right) / 2
     x0 = row.x0 if at_left_end else (row.x0 + row.x1 - price.x1 + price.x0) / 2
     return _place(price, x0, row.y + price.y - like.y)
 
