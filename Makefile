@@ -11,7 +11,7 @@ UV ?= uv
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command 'make lock'
 # More than cores: many tests wait for processes that start or die.
-PYTEST_WORKERS ?= 6
+PYTEST_WORKERS ?= 5
 # The fault tests mostly wait: four of them keep two cores busy.
 FAULT_WORKERS ?= 4
 
