@@ -102,3 +102,28 @@ def test_on_a_vietnamese_page_only_what_has_kept_its_letters_stays() -> None:
 def test_nothing_read_is_nothing_to_judge() -> None:
     assert judge([], []).lines == []
     assert not judge([], []).hopeless
+
+
+@pytest.mark.parametrize(("faint", "hopeless"), [(4, True), (3, False)])
+def test_most_of_a_page_is_seven_tenths_of_its_words(faint: int, hopeless: bool) -> None:
+    lines = page(*[("NAlnUINA", 0.4 if row < faint else 0.99) for row in range(5)])
+    assert judge(lines, []).hopeless is hopeless
+
+
+def test_two_clear_numbers_are_too_few_to_blame_the_script() -> None:
+    lines = page(("Chcken Curny", 0.5), ("Tnffle Frles", 0.5))
+    judged = judge(lines, [])
+    assert (judged.lines, judged.hopeless) == (lines, False)
+
+
+def test_a_word_as_long_as_the_guess_that_it_touches_is_no_mark_of_it() -> None:
+    english = page(("Prawn Fried Rice", 0.99), ("Tom Yum Goong", 0.99), ("Pad Thai", 0.99))
+    guesses = [read("92aJb77xx", 50, 300, score=0.4), read("NAlnUINAx", 50, 340, score=0.4)]
+    word = read("Noodles", 60, 310)
+    assert word in judge([*english, *guesses, word], []).lines
+
+
+def test_what_could_not_be_read_is_listed_from_the_top() -> None:
+    english = page(("Prawn Fried Rice", 0.99), ("Tom Yum Goong", 0.99), ("Pad Thai", 0.99))
+    lower, upper = read("NAlnUINA", 50, 340, score=0.4), read("92aJbxxx", 50, 300, score=0.4)
+    assert [item["text"] for item in unread_items(judge([*english, lower, upper], []))] == ["92aJbxxx", "NAlnUINA"]
