@@ -171,6 +171,11 @@ def test_a_surcharge_at_the_end_of_a_description_is_no_dish(text: str) -> None:
     assert [name for name, _, _ in dishes(result_of(page))["Menu"]] == ["Caesar Salad", "Greek Salad"]
 
 
+def test_several_for_one_price_are_a_dish() -> None:
+    page = listing(("Caesar Salad", "$9.00"), ("Any Two Pizzas for", "$20.00"), ("Greek Salad", "$8.00"))
+    assert "Any Two Pizzas for" in [name for name, _, _ in dishes(result_of(page))["Menu"]]
+
+
 def test_pages_without_dishes_are_empty() -> None:
     assert result_of([])["menu"]["categories"] == []
     assert result_of([read("No smoking", 50, 50), read("Mind the step", 50, 90)])["menu"]["categories"] == []

@@ -26,7 +26,7 @@ TIGHT = 0.8
 CONTIGUOUS = 1.55
 """Lines no further apart than so many steps belong to one paragraph."""
 _SURCHARGE = re.compile(
-    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$|[.;]\s+add\b|\bfor\W*$",
+    r"^\W*(?:add|extra|additional|substitute|sub|upgrade|make\s+it|supplement|suppl[ée]ment)\b|\badd(?:\s+\w+)?$|[.;]\s+add\b|\bor\b.*\bfor\W*$",
     re.IGNORECASE,
 )
 
