@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image
+
+from jobqueue.demo.typesetting import Type, draw_text
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -14,6 +18,24 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
     stored = io.BytesIO()
     Image.radial_gradient("L").resize(size).convert("RGB").save(stored, kind)
     return stored.getvalue()
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    """``form`` is Pillow's name of the format; an MPO gets a further picture behind the first, as phones write it."""
+    if form == "MPO":
+        options |= {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}
+    stored = io.BytesIO()
+    image.save(stored, form, **options)
+    return stored.getvalue()
+
+
+def drawn_menu(*rows: Sequence[str]) -> bytes:
+    """A page of lines with up to three columns of words, as PNG."""
+    page = Image.new("RGB", (1000, 100 + 80 * len(rows)), "white")
+    for row, words in enumerate(rows):
+        for x, text in zip((80, 600, 780), words, strict=False):
+            draw_text(page, x, 80 + 80 * row, text, Type(32, (30, 30, 30), 0.6))
+    return encoded(page, "PNG")
 
 
 def two_picture_jpeg() -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -11,27 +10,18 @@ from PIL import Image
 from rapidocr import RapidOCR
 
 from benchmarks.extraction import extract, main
-from jobqueue.demo.typesetting import Type, draw_text
 from jobqueue.menu_result import validate_result
+from tests.sample_pictures import drawn_menu, encoded
 from worker.extractors.ocr import engine
 
 
 def menu() -> bytes:
     """Each dish in two sizes."""
-    page = Image.new("RGB", (1000, 340), "white")
-    rows = [("Leek Soup", "$4.00", "$6.50"), ("Beet Tart", "$5.00", "$7.00"), ("Rye Bread", "$3.00", "$4.50")]
-    for row, words in enumerate(rows):
-        for x, text in zip((80, 600, 780), words, strict=True):
-            draw_text(page, x, 80 + 80 * row, text, Type(32, (30, 30, 30), 0.6))
-    buffer = io.BytesIO()
-    page.save(buffer, "PNG")
-    return buffer.getvalue()
+    return drawn_menu(("Leek Soup", "$4.00", "$6.50"), ("Beet Tart", "$5.00", "$7.00"), ("Rye Bread", "$3.00", "$4.50"))
 
 
 def blank() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (300, 200), "white").save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("RGB", (300, 200), "white"), "PNG")
 
 
 def test_each_picture_of_a_folder_is_read_and_its_costs_are_printed(

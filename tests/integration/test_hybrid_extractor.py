@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from jobqueue.demo.make_menus import FOLDER
-from jobqueue.demo.typesetting import Type, draw_text
 from jobqueue.extraction import (
     ExtractionOutcome,
     ImageInput,
@@ -24,6 +23,7 @@ from jobqueue.extraction import (
 from jobqueue.outcome_check import check_outcome
 from jobqueue.settings import load_settings
 from tests.model_server import OpenAiServer, Refused, Reply, Said
+from tests.sample_pictures import drawn_menu, encoded
 from tests.scripted_extractor import RESULT
 from worker.extractors.hybrid import HybridExtractor
 
@@ -68,20 +68,13 @@ def sample() -> bytes:
 
 def menu_of_sizes() -> bytes:
     """A page of which the OCR is unsure: each dish in two sizes, and one that has lost its prices."""
-    page = Image.new("RGB", (1000, 420), "white")
-    rows = [("Leek Soup", "$4.00", "$6.50"), ("Plum Cake",), ("Beet Tart", "$5.00", "$7.00"), ("Rye Bread", "$3", "$4")]
-    for row, (name, *prices) in enumerate(rows):
-        for x, text in zip((80, 600, 780), (name, *prices), strict=False):
-            draw_text(page, x, 80 + 80 * row, text, Type(32, (30, 30, 30), 0.6))
-    buffer = io.BytesIO()
-    page.save(buffer, "PNG")
-    return buffer.getvalue()
+    return drawn_menu(
+        ("Leek Soup", "$4.00", "$6.50"), ("Plum Cake",), ("Beet Tart", "$5.00", "$7.00"), ("Rye Bread", "$3", "$4")
+    )
 
 
 def blank() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (300, 200), "white").save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("RGB", (300, 200), "white"), "PNG")
 
 
 MakeReader = Callable[..., Reader]

@@ -7,7 +7,8 @@ import threading
 
 from PIL import Image, ImageOps
 
-from jobqueue.extraction import ImageInput, PermanentExtractionError
+from jobqueue.extraction import ImageInput
+from worker.extractors.opened_picture import opened_picture, scale_while_decoding
 
 LONGEST_SIDE = 2560
 """Pixels. No provider looks at more of a picture; beyond it only costs time."""
@@ -25,16 +26,10 @@ def picture_to_send(image: ImageInput) -> tuple[bytes, str]:
 
     Raises ``PermanentExtractionError`` with code ``IMAGE_REJECTED`` when the bytes are no picture.
     """
-    with _decoding:
-        try:
-            with Image.open(io.BytesIO(image.data), formats=("JPEG", "PNG", "WEBP")) as opened:
-                if _will_do(opened, len(image.data)):
-                    return image.data, image.media_type
-                return _as_jpeg(opened), "image/jpeg"
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            raise PermanentExtractionError(
-                "The picture cannot be read; send it as a complete JPEG, PNG or WebP file.", "IMAGE_REJECTED"
-            ) from None
+    with _decoding, opened_picture(image.data) as opened:
+        if _will_do(opened, len(image.data)):
+            return image.data, image.media_type
+        return _as_jpeg(opened), "image/jpeg"
 
 
 def _will_do(opened: Image.Image, size: int) -> bool:
@@ -43,9 +38,7 @@ def _will_do(opened: Image.Image, size: int) -> bool:
 
 
 def _as_jpeg(opened: Image.Image) -> bytes:
-    if opened.format in ("JPEG", "MPO"):  # the second is a phone's JPEG with further pictures behind the first
-        # Lets libjpeg scale while it decodes.
-        opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
+    scale_while_decoding(opened, LONGEST_SIDE, LONGEST_SIDE)
     upright = ImageOps.exif_transpose(opened)
     if upright.has_transparency_data:
         layer = upright.convert("RGBA")

@@ -12,8 +12,9 @@ from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.wording import is_capitals, reads_like_description
 
 LARGER = 1.15
-FEWEST_PAIRS = 5
 """A line so many times as high as the one below it is set in larger type."""
+FEWEST_PAIRS = 5
+"""Fewer of them on a page may as well be names in two lines."""
 
 
 @dataclass(frozen=True, slots=True)
