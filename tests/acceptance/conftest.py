@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
 from jobqueue import ExtractionJob, JobQueueManager, Settings
 from jobqueue.database import create_database_engine
@@ -20,6 +20,7 @@ from tests.conftest import LOGS, DatabaseMaker, add_user
 from tests.image_server import ImageServer
 from tests.processes import Processes
 from tests.scripted_extractor import executions_key
+from tests.tcp_proxy import TcpProxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,16 @@ def application(running: Running, make_application: MakeApplication) -> Applicat
 def own_application(settings: Settings, engine: Engine, make_application: MakeApplication) -> Application:
     """On this test's own servers, whose processes the test starts."""
     return make_application(settings, engine)
+
+
+@pytest.fixture
+def database_proxy(engine: Engine) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
+    with proxy.running():
+        yield proxy
+
+
+@pytest.fixture
+def behind_proxy(database_proxy: TcpProxy, database_url: str) -> str:
+    """The database's URL through the proxy."""
+    return make_url(database_url).set(host="127.0.0.1", port=database_proxy.port).render_as_string(hide_password=False)

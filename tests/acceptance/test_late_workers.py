@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from tests.acceptance.conftest import Application
 from tests.eventually import eventually
@@ -38,18 +38,16 @@ def test_a_worker_that_was_stopped_beyond_its_lease_is_refused(
 
 
 def test_a_worker_whose_postgres_was_away_for_longer_than_its_lease_is_refused(
-    own_application: Application, processes: Processes, database_url: str, engine: Engine
+    own_application: Application, processes: Processes, database_proxy: TcpProxy, behind_proxy: str, engine: Engine
 ) -> None:
-    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
-    behind = make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
-    with proxy.running(), processes.notifier(), processes.worker(DATABASE_URL=behind) as worker:
+    with processes.notifier(), processes.worker(DATABASE_URL=behind_proxy) as worker:
         job = own_application.submit("hold,ok")
         own_application.redis.blpop([held_key(job.image_url)], timeout=30)
-        proxy.refuse()
+        database_proxy.refuse()
         eventually(lambda: row(engine, job.id)["status"] == "queued", what="the end of the lease")
         own_application.redis.rpush(release_key(job.image_url), "go on")
         eventually(lambda: "Waiting for the database" in worker.log_path.read_text(), what="a patient worker")
-        proxy.allow()
+        database_proxy.allow()
         ended = own_application.finished(job)
         eventually(lambda: "attempt 1 is refused" in worker.log_path.read_text(), what="the refusal")
         log = worker.log_path.read_text()

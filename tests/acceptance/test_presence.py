@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from jobqueue.database import Database
 from jobqueue.health import WorkerPresence, assess_worker
@@ -117,23 +117,21 @@ def test_a_worker_that_starts_and_stops_is_never_cut_off_but_stopping(
 
 
 def test_a_worker_speaks_again_after_a_statement_that_was_never_answered(
-    own_application: Application, processes: Processes, database_url: str, engine: Engine
+    own_application: Application, processes: Processes, database_proxy: TcpProxy, behind_proxy: str, engine: Engine
 ) -> None:
     database = Database(engine)
-    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
-    behind = make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
 
     def spoke(ago: float) -> bool:
         found = database.statement(known_workers)
         return bool(found) and found[0].seen_ago < ago
 
-    with proxy.running(), processes.worker(DATABASE_URL=behind):
+    with processes.worker(DATABASE_URL=behind_proxy):
         eventually(lambda: spoke(5), what="a worker that speaks")
-        eventually(lambda: proxy.connections == 0, what="a worker that is silent")
-        proxy.freeze()
-        eventually(lambda: proxy.connections, what="a statement on its way")
-        proxy.strand()
-        proxy.allow()
+        eventually(lambda: database_proxy.connections == 0, what="a worker that is silent")
+        database_proxy.freeze()
+        eventually(lambda: database_proxy.connections, what="a statement on its way")
+        database_proxy.strand()
+        database_proxy.allow()
         eventually(lambda: not spoke(5), what="silence")
         eventually(lambda: spoke(2), within=30, what="a worker that speaks again")
 
@@ -144,22 +142,20 @@ def moment(engine: Engine, column: str) -> Any:
 
 
 def test_a_database_that_is_away_is_said_once_and_asked_now_and_then(
-    processes: Processes, database_url: str, engine: Engine
+    processes: Processes, database_proxy: TcpProxy, behind_proxy: str, engine: Engine
 ) -> None:
     database = Database(engine)
-    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
-    behind = make_url(database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
-    with proxy.running(), processes.worker(DATABASE_URL=behind) as worker:
+    with processes.worker(DATABASE_URL=behind_proxy) as worker:
         said = worker.log_path.read_text
         eventually(lambda: database.statement(known_workers), what="a worker that speaks")
         start = moment(engine, "started_at")
-        proxy.refuse()
+        database_proxy.refuse()
         eventually(lambda: "does not hear" in said(), what="a word of the outage")
-        began, refused = time.monotonic(), proxy.refused
+        began, refused = time.monotonic(), database_proxy.refused
         # The end of the last try may not be counted yet.
-        eventually(lambda: proxy.refused >= refused + 2, within=30, what="further tries")
+        eventually(lambda: database_proxy.refused >= refused + 2, within=30, what="further tries")
         assert time.monotonic() - began > EVERY_SECONDS / 2
-        proxy.allow()
+        database_proxy.allow()
         eventually(lambda: "hears again" in said(), what="a word of its end")
         heard = moment(engine, "seen_at")
         eventually(lambda: moment(engine, "seen_at") > heard, what="another word")
@@ -167,9 +163,7 @@ def test_a_database_that_is_away_is_said_once_and_asked_now_and_then(
         assert (said().count("does not hear"), said().count("hears again")) == (1, 1)
 
 
-def test_a_worker_that_cannot_take_its_row_away_is_gone_soon(
-    processes: Processes, database_url: str, engine: Engine
-) -> None:
+def test_a_worker_that_cannot_take_its_row_away_is_gone_soon(processes: Processes, engine: Engine) -> None:
     with processes.worker() as worker:
         eventually(lambda: Database(engine).statement(known_workers), what="a worker that speaks")
         with engine.begin() as holder:

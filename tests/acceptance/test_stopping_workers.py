@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from jobqueue import ExtractionJob
 from jobqueue.database import Database
@@ -93,19 +93,6 @@ def test_an_extraction_that_heeds_no_signal_does_not_keep_its_worker(
         worker.send_signal(signal.SIGQUIT)
         worker.wait(timeout=20)
         assert row(engine, job.id)["status"] == "queued"
-
-
-@pytest.fixture
-def database_proxy(engine: Engine) -> Iterator[TcpProxy]:
-    proxy = TcpProxy(("127.0.0.1", engine.url.port or 0))
-    with proxy.running():
-        yield proxy
-
-
-@pytest.fixture
-def behind_proxy(database_proxy: TcpProxy, database_url: str) -> str:
-    """The database's URL through the proxy."""
-    return make_url(database_url).set(host="127.0.0.1", port=database_proxy.port).render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize(
