@@ -84,6 +84,19 @@ def read_bare(picture: Path) -> float | None:
     return time.perf_counter() - began
 
 
+def pictures_in(folder: Path, parser: argparse.ArgumentParser) -> list[Path]:
+    """The pictures of a folder by their names; without any, the program ends with one sentence."""
+    pictures = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not pictures:
+        parser.error(f"there is no JPEG, PNG or WebP in {folder}")
+    return pictures
+
+
+def load_models(pictures: Sequence[Path]) -> None:
+    """Read the first picture that can be read, as a worker does once, so that loading counts for none of them."""
+    next(filter(None, map(read_bare, pictures)), None)
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -91,12 +104,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--stage", choices=sorted(SCHEMAS), default="stage1")
     parser.add_argument("--threads", type=int, default=engine.THREADS, help="of the engine")
     asked = parser.parse_args(arguments)
-    pictures = sorted(path for path in asked.folder.glob("*") if path.suffix.lower() in SUFFIXES)
-    if not pictures:
-        parser.error(f"there is no JPEG, PNG or WebP in {asked.folder}")
+    pictures = pictures_in(asked.folder, parser)
     asked.out.mkdir(parents=True, exist_ok=True)
     engine.THREADS = asked.threads
-    next(filter(None, map(read_bare, pictures)), None)  # loads the models, which a worker does once
+    load_models(pictures)
     costs = Costs()
     for picture in pictures:
         answer = extract(picture, asked.stage)

@@ -8,7 +8,6 @@ belong to the machine of the day.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -23,17 +22,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from PIL import Image
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
+from benchmarks.stack import Stack
 from benchmarks.systems import Handwritten, MenuJobqueue, System, add_user
 from jobqueue import JobEvent, JobNotificationListener
-from jobqueue.database import create_database_engine
 from jobqueue.demo.picture_server import serve_picture
-from jobqueue.embedded.child_process import ManagedProcess
-from jobqueue.embedded.postgres_server import EmbeddedPostgres
-from jobqueue.embedded.valkey_server import EmbeddedValkey
-from jobqueue.migration import migrate
-from jobqueue.settings import load_settings
 
 Figures = dict[str, list[float]]
 DRAINED_WITHIN_SECONDS = 300.0
@@ -42,27 +36,20 @@ DRAINED_WITHIN_SECONDS = 300.0
 class Bench:
     def __init__(self, cleanup: ExitStack, options: argparse.Namespace) -> None:
         self._options = options
-        self._folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        picture = self._folder / "menu.png"
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        picture = folder / "menu.png"
         Image.new("RGB", (16, 16), "white").save(picture)
         url = cleanup.enter_context(serve_picture(picture))
-        host = url.split("/")[2]
-        database_url = cleanup.enter_context(EmbeddedPostgres()).url
-        redis_url = cleanup.enter_context(EmbeddedValkey()).url
-        os.environ.update(
-            DATABASE_URL=database_url,
-            REDIS_URL=redis_url,
-            JOBQUEUE_PRIVATE_IMAGE_HOSTS=host,
-            JOBQUEUE_EXTRACTOR="benchmarks.noop:NoopExtractor",
+        self._stack = Stack(
+            cleanup,
+            picture_host=url.split("/")[2],
+            extractor="benchmarks.noop:NoopExtractor",
+            connections=options.writers + 2,
         )
-        self.settings = load_settings()
-        self.engine: Engine = create_database_engine(database_url, pool_size=options.writers + 2)
-        cleanup.callback(self.engine.dispose)
-        migrate(self.engine)
+        self.settings, self.engine = self._stack.settings, self._stack.engine
         with self.engine.begin() as connection:
             connection.execute(text("UPDATE menu_extraction_settings SET value = :mode"), {"mode": options.notify_mode})
-        notifier = [sys.executable, "-m", "worker.notifier"]
-        cleanup.enter_context(self._process("notifier", notifier))
+        cleanup.enter_context(self._stack.process("notifier", ["worker.notifier"]))
         digest = sha256(picture.read_bytes()).hexdigest()
         self.systems: list[System] = [
             MenuJobqueue(self.engine, self.settings, url, digest),
@@ -74,9 +61,9 @@ class Bench:
         users = [add_user(self.engine) for _ in range(writers)]
         figures["submissions/s, one writer"].append(self._submit(system, users[:1], count // 2))
         figures[f"submissions/s, {writers} writers"].append(self._submit(system, users, count // 2))
-        celery = [sys.executable, "-m", "celery", "-A", system.celery_app, "worker"]
-        with self._process(system.name, [*celery, "--concurrency=2", "--without-mingle", "--without-gossip"]):
-            self._until_drained(system)
+        celery = ["celery", "-A", system.celery_app, "worker"]
+        with self._stack.process(system.name, [*celery, "--concurrency=2", "--without-mingle", "--without-gossip"]):
+            self._stack.until_drained(system.table, DRAINED_WITHIN_SECONDS)
             figures["jobs drained/s"].append(self._drain_rate(system))
             self._latencies(system, users[0], figures)
         with self.engine.begin() as connection:
@@ -117,7 +104,7 @@ class Bench:
                 submitted = datetime.now(UTC)
                 started = self._until_started(system, system.submit(user))
                 waited.append((started - submitted).total_seconds() * 1000)
-                self._until_drained(system)
+                self._stack.until_drained(system.table, DRAINED_WITHIN_SECONDS)
         _percentiles(figures, "submit -> start, ms", waited)
         if heard:
             _percentiles(figures, "commit -> subscriber, ms", heard)
@@ -130,20 +117,6 @@ class Bench:
             if started is not None:
                 return started
             time.sleep(0.002)
-
-    def _until_drained(self, system: System) -> None:
-        statement = text(f"SELECT count(*) FROM {system.table} WHERE status IN ('queued', 'processing')")
-        deadline = time.monotonic() + DRAINED_WITHIN_SECONDS
-        while time.monotonic() < deadline:
-            with self.engine.connect() as connection:
-                if connection.execute(statement).scalar_one() == 0:
-                    return
-            time.sleep(0.02)
-        raise SystemExit(f"{system.name} did not finish its jobs within {DRAINED_WITHIN_SECONDS:.0f} s.")
-
-    def _process(self, name: str, command: Sequence[str]) -> ManagedProcess:
-        log = self._folder / f"{name.replace(' ', '-')}.log"
-        return ManagedProcess(command, cwd=Path(__file__).parent.parent, log_path=log)
 
 
 def _percentiles(figures: Figures, name: str, values: list[float]) -> None:
