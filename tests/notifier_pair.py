@@ -103,6 +103,14 @@ class Pair:
         assert found is not None
         return found
 
+    def start_anew(self) -> None:
+        """Both, so that they know nothing of earlier outages."""
+        for one in self._members:
+            one.process.stop()
+        for one in self._members:
+            one.start()
+        self.roles()
+
     def submit(self) -> UUID:
         with self.engine.begin() as connection:
             found = connection.execute(

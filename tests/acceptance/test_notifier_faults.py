@@ -166,14 +166,14 @@ def test_terminated_sessions_are_opened_again_at_once(pair: Pair) -> None:
 
 
 def assert_told_shortly(pair: Pair, before: list[int]) -> None:
-    """Of several outages within half a minute, as other tests make them, only the first ones are told."""
+    """For a pair made anew: of many outages, as other tests make them, only the first few are told."""
     lines = [one.lines[number:] for one, number in zip(pair.members, before, strict=True)]
     assert all(len(one) <= LINES_OF_AN_OUTAGE for one in lines), lines
-    assert [line for one in pair.members for line in one.lines if "was interrupted" in line]
+    assert [line for one in lines for line in one if "was interrupted" in line]
 
 
 def test_while_postgres_is_away_the_log_stays_short_and_afterwards_all_is_relayed(pair: Pair) -> None:
-    pair.roles()
+    pair.start_anew()
     before = [len(one.lines) for one in pair.members]
     with pair.subscriber() as heard:
         pair.postgres.kill()
@@ -188,7 +188,7 @@ def test_while_postgres_is_away_the_log_stays_short_and_afterwards_all_is_relaye
 
 
 def test_while_redis_is_away_the_log_stays_short_and_afterwards_all_is_relayed(pair: Pair) -> None:
-    pair.roles()
+    pair.start_anew()
     before = [len(one.lines) for one in pair.members]
     pair.valkey.kill()
     meanwhile = pair.submit()
