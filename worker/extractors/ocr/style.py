@@ -83,15 +83,18 @@ def _between(pairs: Sequence[tuple[Row, Row]]) -> float:
 
 def is_set_under(row: Row, above: Row) -> bool:
     """Whether ``above`` stands right above ``row``, in larger type and no further to the right."""
-    near = row.y - above.y <= 0.85 * (row.height + above.height)
-    return near and above.height >= LARGER * row.height and above.x0 <= row.x0 + row.height
+    return _is_near(row, above) and above.height >= LARGER * row.height and above.x0 <= row.x0 + row.height
 
 
 def is_pair(above: Row, row: Row) -> bool:
     """Whether ``above``, without a price, and ``row``, with one, begin at the same place in lines that follow."""
     aligned = abs(above.x0 - row.x0) <= 0.8 * row.height
-    follows = 0.5 * row.height < row.y - above.y <= 0.85 * (row.height + above.height)
+    follows = row.y - above.y > 0.5 * row.height and _is_near(row, above)
     return aligned and follows and bool(row.price_pieces) and not above.price_pieces
+
+
+def _is_near(row: Row, above: Row) -> bool:
+    return row.y - above.y <= 0.85 * (row.height + above.height)
 
 
 def _stands_in_pairs(blocks: Sequence[Sequence[Row]], priced: int) -> bool:
