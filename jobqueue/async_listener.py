@@ -98,6 +98,10 @@ class AsyncEventStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
+        if self._pubsub is not None and self._pubsub.connection is not None:
+            # aclose() does not wait for the end of TLS, and a loop that ends before it leaves the socket open.
+            with contextlib.suppress(RedisError, OSError):
+                await self._pubsub.connection.disconnect()
         await self._drop_subscription()
 
     async def _advance(self) -> None:

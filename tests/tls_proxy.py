@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -43,6 +44,10 @@ class TlsProxy:
         """How many connections finished their handshake."""
         self.broken_off = 0
         """How many clients did not like the certificate."""
+        self.farewell_seconds = 0.0
+        """How long it lets a client that says goodbye wait for its answer."""
+        self.parted = 0
+        """How many connections it ended after that."""
 
     @contextmanager
     def running(self) -> Iterator[TlsProxy]:
@@ -95,10 +100,13 @@ class TlsProxy:
                 self._open.discard(end)
                 end.close()
 
-    def count(self, *, encrypted: int = 0, broken_off: int = 0, wire: bytes = b"", inside: bytes = b"") -> None:
+    def count(
+        self, *, encrypted: int = 0, broken_off: int = 0, parted: int = 0, wire: bytes = b"", inside: bytes = b""
+    ) -> None:
         with self._lock:
             self.encrypted += encrypted
             self.broken_off += broken_off
+            self.parted += parted
             self.wire += wire
             self.inside += inside
 
@@ -178,4 +186,6 @@ class _Tunnel:
                 with self._lock:
                     self._tls.write(data)
                     self._flush()
+            time.sleep(self._proxy.farewell_seconds)
+            self._proxy.count(parted=1)
             self._client.shutdown(socket.SHUT_RDWR)

@@ -142,6 +142,19 @@ def test_one_job_from_end_to_end_over_tls_alone(
         assert job_id.encode() not in proxy.wire
 
 
+def test_an_asyncio_listener_parts_from_redis_before_its_loop_ends(
+    secured: Secured, on_tls: Settings, user_id: UUID
+) -> None:
+    secured.redis.farewell_seconds = 0.5
+
+    async def come_and_go() -> None:
+        async with AsyncJobNotificationListener(settings=on_tls) as listener, listener.events(user_id):
+            pass
+
+    asyncio.run(come_and_go())
+    assert secured.redis.parted == secured.redis.encrypted == 1
+
+
 async def _replayed(settings: Settings, user_id: UUID) -> str:
     async with AsyncJobNotificationListener(settings=settings) as listener, listener.events(user_id, 0) as stream:
         async for event in stream:
