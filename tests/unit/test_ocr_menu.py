@@ -137,6 +137,29 @@ def test_a_dish_without_a_price_is_uncertain() -> None:
     assert "asked for" in found["Lamb Shank"]["reason"]
 
 
+def with_a_stray_price(height: float) -> dict[str, Any]:
+    """Three plain dishes, and below them a line in smaller type that reads badly and ends in a number."""
+    page = [read("MAINS", 50, 40, height=32)]
+    page += listing(("Grilled Salmon", "19.00"), ("Duck Confit", "21.00"), ("Steak Frites", "22.00"))
+    page += [read("Quiet Garden", 50, 220, height=height, score=0.66), read_right("390.00", 600, 220, height=height)]
+    return result_of(page)
+
+
+def test_a_guess_is_uncertain() -> None:
+    result = with_a_stray_price(height=15)
+    assert [name for name, _, _ in dishes(result)["MAINS"]] == ["Grilled Salmon", "Duck Confit", "Steak Frites"]
+    (guess,) = [one for one in result["uncertainItems"] if one["text"] == "Quiet Garden"]
+    assert (guess["suggestedPrice"], guess["suggestedCategory"]) == (390.0, "MAINS")
+    assert guess["confidence"] < 0.1
+    assert "speaks against" in guess["reason"]
+
+
+def test_what_is_likelier_is_a_dish_that_says_how_unsure_it_is() -> None:
+    doubtful = with_a_stray_price(height=16)["menu"]["categories"][0]["items"][-1]
+    assert doubtful["name"] == "Quiet Garden"
+    assert 0.1 <= doubtful["confidence"] < 0.2
+
+
 def test_a_page_without_currency_says_that_it_assumes_one() -> None:
     result = result_of([read("MAINS", 50, 40, height=32), *listing(("Grilled Salmon", "19.00"), ("Steak", "22.00"))])
     assert result["currency"] == "USD"

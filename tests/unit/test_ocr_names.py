@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.ocr_page import listing, read, read_right
@@ -40,6 +42,21 @@ def test_names_above_descriptions_of_the_same_size_that_end_in_the_price() -> No
 def test_descriptions_below_their_priced_names_are_not_taken_for_names() -> None:
     found = dishes(result_of(pairs(first=38, second=30)))
     assert [name for items in found.values() for name, _, _ in items] == [second for _, second in ROLLS]
+
+
+def test_descriptions_below_their_dish_and_far_above_the_next_are_no_names() -> None:
+    page = []
+    for index, (name, text) in enumerate(ROLLS):
+        y = 100 + 72 * index
+        page += [read(name, 50, y), read_right("9.50", 600, y), read(f"({text.lower()})", 50, y + 42)]
+    found = dishes(result_of(page))["Menu"]
+    assert [name for name, _, _ in found] == [name for name, _ in ROLLS]
+
+
+def test_names_in_small_letters_above_their_descriptions() -> None:
+    page = [replace(line, text=line.text.lower()) for line in pairs(first=30, second=42)]
+    found = dishes(result_of(page))["Menu"]
+    assert [(name, text) for name, _, text in found] == [(name.lower(), text.lower()) for name, text in ROLLS]
 
 
 def test_a_few_such_pairs_on_a_page_of_plain_dishes_are_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from jobqueue.extraction import PermanentExtractionError
 from tests.sample_pictures import encoded, png
@@ -201,3 +201,34 @@ def test_the_decimal_point_behind_a_leader_stays() -> None:
     erased = erase_leaders(picture)
     assert erased.pixels[50:65, 295:655].min() > 200
     assert (erased.pixels[50:65, 670:690] == picture.pixels[50:65, 670:690]).all()
+
+
+def darkened(picture: Picture, light: float) -> Picture:
+    return Picture((picture.pixels * light).astype(np.uint8))
+
+
+def test_in_the_dark_leaders_are_erased_too() -> None:
+    picture = darkened(drawn_leader(30), 0.13)
+    paper = int(picture.pixels[5, 5].max())
+    assert picture.pixels[50:65, 295:655].min() < 0.5 * paper
+    assert erase_leaders(picture).pixels[50:65, 295:655].min() > 0.8 * paper
+
+
+def test_where_dots_cannot_be_told_from_the_grain_all_stays() -> None:
+    picture = darkened(drawn_leader(30), 0.1)
+    assert erase_leaders(picture) is picture
+
+
+def test_dots_whose_rims_run_together_are_erased() -> None:
+    image = Image.fromarray(dotted(*[(300 + 8 * index, 56, 4) for index in range(35)]).pixels)
+    blurred = Picture(np.asarray(image.filter(ImageFilter.GaussianBlur(1.3))))
+    assert blurred.pixels[50:65, 310:560].min() < 180
+    assert erase_leaders(blurred).pixels[50:65, 310:560].min() > 200
+
+
+def test_dots_much_paler_than_the_letters_are_erased() -> None:
+    pale = drawn_leader(30).pixels.copy()
+    pale[80:101] = pale[40:61]  # a second line of letters, so that they and not the dots are the contrast
+    pale[50:65, 295:700] = np.maximum(pale[50:65, 295:700], 165)
+    pale[80:101, 295:700] = pale[5, 5]
+    assert erase_leaders(Picture(pale)).pixels[50:65, 295:700].min() > 200

@@ -61,6 +61,19 @@ def test_a_lost_decimal_point_and_a_mark_read_as_a_digit_are_mended() -> None:
     assert values == [7.5, 9.0, 12.0, 11.0, 23.5, 13.95]
 
 
+def test_a_euro_sign_read_as_a_letter_is_mended_where_the_page_writes_euros() -> None:
+    page = listing(("Soup", "€7"), ("Salad", "€9"), ("Stew", "€12"), ("Pie", "C23"), ("Ham", "G8.50"), ("Tart", "C9x"))
+    prices = [piece for piece in cut(page) if isinstance(piece, list)]
+    assert prices == [[7.0], [9.0], [12.0], [23.0], [8.5]]
+    assert "C9x" in cut(page)
+
+
+@pytest.mark.parametrize("others", ["€7", "$9"])
+def test_elsewhere_it_is_a_letter(others: str) -> None:
+    page = listing(("Soup", others), ("Salad", "€9"), ("Stew", "$12"), ("Room", "C23"))
+    assert cut(page)[-1] == "C23"
+
+
 def test_a_dear_dish_is_not_mended() -> None:
     page = listing(("Soup", "7.50"), ("Salad", "9.00"), ("Stew", "12.00"), ("Pie", "11.00"), ("Tomahawk", "95.00"))
     assert cut(page)[-1] == [95.0]

@@ -48,6 +48,7 @@ def test_reads_prices_in_every_notation(text: str, values: list[float]) -> None:
     [
         ("S12.00", 12.0, "USD"),
         ("S9", 9.0, "USD"),
+        ("S13.5", 13.5, "USD"),
         ("€ I.40", 1.4, "EUR"),
         ("II.50", 11.5, None),
         ("£l1.5O", 11.5, "GBP"),

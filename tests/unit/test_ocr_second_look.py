@@ -75,9 +75,13 @@ def test_the_place_lies_right_in_a_turned_picture() -> None:
     assert (top_left[1] + bottom_right[1]) / 2 == pytest.approx(y, abs=6)
 
 
-@pytest.mark.parametrize(("text", "score"), [("7", 0.5), ("", 0.99), ("rice", 0.99), ("7 or 8", 0.99)])
+@pytest.mark.parametrize(("text", "score"), [("7", 0.74), ("", 0.99), ("rice", 0.99), ("7 or 8", 0.99)])
 def test_what_is_no_clear_price_is_not_believed(text: str, score: float) -> None:
     assert "Turnip Mash" not in dishes(PAGE, Eye(text, score))
+
+
+def test_a_clear_price_is_believed() -> None:
+    assert dishes(PAGE, Eye("7", 0.75))["Turnip Mash"] == 7
 
 
 def test_a_bare_number_is_not_believed_where_prices_have_decimals() -> None:

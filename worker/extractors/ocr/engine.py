@@ -18,6 +18,8 @@ from worker.extractors.ocr.text_line import Point, ReadLine
 THREADS = 2
 DETECTOR_LONGEST_SIDE = 1280
 LINES_AT_ONCE = 24
+SMOOTHING = 1.0
+"""The standard deviation in pixels."""
 LONGEST_SUM = 200.0
 """Of the lengths of lines that are recognised together, in their heights: about 400 MB in the recogniser."""
 
@@ -80,6 +82,10 @@ class FoundText:
 
     def upside_down(self) -> FoundText:
         return replace(self, crop=np.ascontiguousarray(self.crop[::-1, ::-1]))
+
+    def smoothed(self) -> FoundText:
+        blurred = cv2.GaussianBlur(self.crop, (0, 0), SMOOTHING)
+        return replace(self, crop=blurred.astype(np.uint8, copy=False))
 
 
 def find_text(picture: Picture) -> list[FoundText]:

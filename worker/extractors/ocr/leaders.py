@@ -11,6 +11,12 @@ import numpy.typing as npt
 from worker.extractors.ocr.picture import Picture, Pixels
 
 FEWEST_DOTS = 6
+FAINTEST = 24.0
+"""With less contrast between text and paper, 0..255, a dot cannot be told from the grain of the picture."""
+SHARES_OF_CONTRAST = (1 / 3, 0.45)
+"""What differs from the paper by so much of the contrast is ink. At the first alone blurred dots run together."""
+LEAST = 8
+"""What differs by less, 0..255, is the grain of the picture."""
 LARGEST_SHARE = 0.34
 """Of the height of the letters around; beyond that a row of like blobs is a row of letters."""
 
@@ -20,21 +26,27 @@ def erase_leaders(picture: Picture) -> Picture:
     grey = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)
     paper = _paper(picture.pixels)
     difference = cv2.absdiff(grey, cv2.cvtColor(paper, cv2.COLOR_BGR2GRAY))
-    marked = (difference > max(24, int(np.percentile(difference, 99)) // 3)).astype(np.uint8)
-    _, _, boxes, centres = cv2.connectedComponentsWithStats(marked, connectivity=8)
-    dots = _dots(boxes, centres)
-    rows = _rows(dots)
-    if not rows:
+    contrast = float(np.percentile(difference, 99))
+    if contrast < FAINTEST:
         return picture
-    mask = np.zeros_like(marked)
-    for row in rows:
+    mask = np.zeros(difference.shape, dtype=np.uint8)
+    for share in SHARES_OF_CONTRAST:
+        _mark_leaders(mask, (difference > max(LEAST, int(contrast * share))).astype(np.uint8))
+    if not mask.any():
+        return picture
+    pixels = picture.pixels.copy()
+    pixels[mask == 1] = paper[mask == 1]
+    return Picture(pixels)
+
+
+def _mark_leaders(mask: npt.NDArray[np.uint8], ink: npt.NDArray[np.uint8]) -> None:
+    _, _, boxes, centres = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    dots = _dots(boxes, centres)
+    for row in _rows(dots):
         for x, y, width, height in dots[row]:
             # A little more than the dot itself: its soft rim is still a dot to the detector.
             across, down = width / 2 + 2, height / 2 + 2
             mask[max(0, int(y - down)) : int(y + down) + 2, max(0, int(x - across)) : int(x + across) + 2] = 1
-    pixels = picture.pixels.copy()
-    pixels[mask == 1] = paper[mask == 1]
-    return Picture(pixels)
 
 
 def _paper(pixels: Pixels) -> Pixels:

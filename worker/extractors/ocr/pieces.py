@@ -15,6 +15,9 @@ WIDE_GAP = 2.4
 _LEADER = re.compile(r"^(?:[.·…•_‥⋯~*=:,'`]+|[-–—.·_]{2,})$")
 _VOLUME = re.compile(r"(0[.,][1-9]5?)\s?[1lI|]")
 """A volume of which the engine took the l for a one."""
+_LIKE_EUROS = re.compile(r"[CG]\s?\d{1,3}(?:[.,]\d{1,2})?")
+"""Prices of which the engine took the euro sign for a letter."""
+FEWEST_EUROS = 3
 _SIZE_WORDS = """
     sm s m l xl med lg small medium large regular reg half full glass gls bottle btl cup bowl pint single double triple
     each ea person persons people pp kg lb pc pcs piece pieces oz ml cl dozen doz slice whole size serves serving
@@ -62,7 +65,7 @@ Piece = TextPiece | PricePiece
 
 def cut_pieces(lines: Sequence[Line]) -> list[Piece]:
     """All pieces of the page, in the order of the lines."""
-    parts = _with_volumes([part for line in lines for part in _cut_at_gaps(line)])
+    parts = _with_euro_signs(_with_volumes([part for line in lines for part in _cut_at_gaps(line)]))
     found = [find_prices(part.text) for part in parts]
     accepted = _accept(parts, found)
     return [piece for part, prices in zip(parts, accepted, strict=True) for piece in _cut_line(part, prices)]
@@ -81,6 +84,18 @@ def _as_volume(part: Line, number: str) -> Line:
     words = (replace(part.words[0], text=number), replace(part.words[-1], text="l"))
     middle = words[0].x0 + 0.75 * (words[1].x1 - words[0].x0)
     return replace(part, words=(replace(words[0], x1=middle), replace(words[1], x0=middle)))
+
+
+def _with_euro_signs(parts: Sequence[Line]) -> list[Line]:
+    """The parts with ``C23`` and its like read as prices in euros where the page writes others so."""
+    if sum(part.text.startswith("€") for part in parts) < FEWEST_EUROS:
+        return list(parts)
+    return [
+        replace(part, words=(replace(part.words[0], text=f"€{part.words[0].text[1:]}"), *part.words[1:]))
+        if _LIKE_EUROS.fullmatch(part.text)
+        else part
+        for part in parts
+    ]
 
 
 def _cut_at_gaps(line: Line) -> list[Line]:

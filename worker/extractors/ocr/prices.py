@@ -138,7 +138,7 @@ def _mend(text: str) -> str:
     return _LONE_S.sub("$", _MISREAD.sub(mended, text))
 
 
-_LONE_S = re.compile(r"(?<![^\W_])S(?=\d{1,3}(?:[.,]\d{2})?$)")
+_LONE_S = re.compile(r"(?<![^\W_])S(?=\d{1,3}(?:[.,]\d{1,2})?$)")
 
 
 def _price(match: re.Match[str], original: str, mended: str) -> Price | None:

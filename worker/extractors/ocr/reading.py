@@ -8,6 +8,7 @@ from statistics import fmean
 
 from jobqueue.extraction import ProgressReport
 from worker.extractors.ocr.engine import LINES_AT_ONCE, FoundText, find_text, recognise
+from worker.extractors.ocr.faint_lines import read_faint_lines_again
 from worker.extractors.ocr.leaders import erase_leaders
 from worker.extractors.ocr.orientation import lies_sideways, quarters_to_turn
 from worker.extractors.ocr.picture import Picture, decode_picture
@@ -50,6 +51,7 @@ def read_picture(data: bytes, report: ProgressReport) -> Reading:
         without_leaders = erase_leaders(picture)
         found, read = find_text(without_leaders), []
     read += recognise(found[len(read) :], lambda fraction: report("recognising", fraction))
+    read = read_faint_lines_again(found, read)
     report("recognising", 1.0)
     lines = [line for line in read if line.text]
     return Reading(picture, without_leaders, quarters, lines, [line for line in read if not line.text])

@@ -17,12 +17,17 @@ from worker.extractors.ocr.extras import Extra
 from worker.extractors.ocr.link import Linked, Row
 from worker.extractors.ocr.menu import FoundItem, FoundMenu
 
+A_GUESS = 0.1
+"""Of the items with less confidence hardly one is right."""
 LONGEST_NAME = 200
 LONGEST_DESCRIPTION = 500
 
 
 def build_result(menu: FoundMenu, linked: Linked, schema_version: str) -> tuple[dict[str, Any], float]:
-    """The result and the confidence of the whole; an item without a number for a price goes to ``uncertainItems``."""
+    """The result and the confidence of the whole.
+
+    Items without a number for a price, and those that are hardly more than a guess, go to ``uncertainItems``.
+    """
     page = page_regularity(menu, len(linked.orphans))
     height = usual_name_height(menu)
     uncertain: list[dict[str, Any]] = []
@@ -35,8 +40,14 @@ def build_result(menu: FoundMenu, linked: Linked, schema_version: str) -> tuple[
             if all(price.value is None for price in item.row.prices):
                 uncertain.append(_uncertain(item.name, "The price has to be asked for.", confidence, category.name))
                 continue
+            made = _item(item, confidence, schema_version)
+            if confidence < A_GUESS:
+                reason = "It may be a dish, but too much speaks against how it was read."
+                found = _uncertain(item.name, reason, confidence, category.name)
+                uncertain.append(found | {"suggestedPrice": made["price"]})
+                continue
             confidences.append(confidence)
-            items.append(_item(item, confidence, schema_version))
+            items.append(made)
         if items:
             categories.append({"name": category.name, "items": items, "confidence": category_confidence(category)})
     for doubt in menu.doubts:

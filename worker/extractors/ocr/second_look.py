@@ -17,7 +17,7 @@ from worker.extractors.ocr.text_line import Point, ReadLine
 from worker.extractors.ocr.wording import is_capitals, names_only_a_section, reads_like_description
 
 MOST_PLACES = 40
-SUREST_AT_LEAST = 0.8
+SUREST_AT_LEAST = 0.75
 """Fainter readings of a place where the detector saw nothing are not believed."""
 FARTHEST = 15.0
 """A name like it, with a price, stands at most so many heights above or below."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median, median_low
 
 from worker.extractors.ocr.link import Row
-from worker.extractors.ocr.wording import is_capitals, reads_like_description
+from worker.extractors.ocr.wording import begins_like_description, is_capitals, reads_like_description
 
 LARGER = 1.15
 """A line so many times as high as the one below it is set in larger type."""
@@ -88,6 +88,8 @@ def is_set_under(row: Row, above: Row) -> bool:
 
 def is_pair(above: Row, row: Row) -> bool:
     """Whether ``above``, without a price, and ``row``, with one, begin at the same place in lines that follow."""
+    if begins_like_description(above.text) and not begins_like_description(row.text):
+        return False
     aligned = abs(above.x0 - row.x0) <= 0.8 * row.height
     follows = row.y - above.y > 0.5 * row.height and _is_near(row, above)
     return aligned and follows and bool(row.price_pieces) and not above.price_pieces

@@ -49,10 +49,15 @@ def names_only_a_section(text: str) -> bool:
     return count > 0 and not _BESIDE_HEADING.sub(" ", rest).strip()
 
 
+def begins_like_description(text: str) -> bool:
+    """Whether ``text`` begins as no name does: with a small letter, in brackets, with the star of a note."""
+    return text[:1] in "(*" or text[:1].islower()
+
+
 def reads_like_description(text: str) -> bool:
     """Whether ``text`` lists or describes rather than names: small first letter, commas, a sentence."""
     words = text.split()
-    if text[:1] in "(*" or text[:1].islower():
+    if begins_like_description(text):
         return True
     small = sum(word[:1].islower() for word in words)
     if is_capitals(text):
