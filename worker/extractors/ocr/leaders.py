@@ -11,7 +11,7 @@ import numpy.typing as npt
 from worker.extractors.ocr.picture import Picture, Pixels
 
 FEWEST_DOTS = 6
-FAINTEST = 24.0
+FAINTEST = 24
 """With less contrast between text and paper, 0..255, a dot cannot be told from the grain of the picture."""
 SHARES_OF_CONTRAST = (1 / 3, 0.45)
 """What differs from the paper by so much of the contrast is ink. At the first alone blurred dots run together."""
@@ -26,7 +26,7 @@ def erase_leaders(picture: Picture) -> Picture:
     grey = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2GRAY)
     paper = _paper(picture.pixels)
     difference = cv2.absdiff(grey, cv2.cvtColor(paper, cv2.COLOR_BGR2GRAY))
-    contrast = float(np.percentile(difference, 99))
+    contrast = _contrast(difference)
     if contrast < FAINTEST:
         return picture
     mask = np.zeros(difference.shape, dtype=np.uint8)
@@ -37,6 +37,12 @@ def erase_leaders(picture: Picture) -> Picture:
     pixels = picture.pixels.copy()
     pixels[mask == 1] = paper[mask == 1]
     return Picture(pixels)
+
+
+def _contrast(difference: npt.NDArray[Any]) -> int:
+    """What all but a hundredth of the picture does not exceed."""
+    counted = cv2.calcHist([difference], [0], None, [256], [0, 256]).ravel().cumsum()  # far faster than sorting
+    return int(np.searchsorted(counted, 0.99 * counted[-1]))
 
 
 def _mark_leaders(mask: npt.NDArray[np.uint8], ink: npt.NDArray[np.uint8]) -> None:
