@@ -80,7 +80,7 @@ class AsyncEventStream:
             if self._feed.ready:
                 return self._feed.ready.popleft()
             await self._advance()
-        await self._drop_subscription()
+        await self._part()
         raise StopAsyncIteration
 
     async def close(self) -> None:
@@ -98,11 +98,7 @@ class AsyncEventStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
-        if self._pubsub is not None and self._pubsub.connection is not None:
-            # aclose() does not wait for the end of TLS, and a loop that ends before it leaves the socket open.
-            with contextlib.suppress(RedisError, OSError):
-                await self._pubsub.connection.disconnect()
-        await self._drop_subscription()
+        await self._part()
 
     async def _advance(self) -> None:
         match self._feed.next_step(time.monotonic()):
@@ -150,6 +146,13 @@ class AsyncEventStream:
     async def _lost(self, error: Exception) -> None:
         await self._drop_subscription()
         self._feed.lost(trouble(error), time.monotonic())
+
+    async def _part(self) -> None:
+        if self._pubsub is not None and self._pubsub.connection is not None:
+            # aclose() does not wait for the end of TLS, and a loop that ends before it leaves the socket open.
+            with contextlib.suppress(RedisError, OSError):
+                await self._pubsub.connection.disconnect()
+        await self._drop_subscription()
 
     async def _drop_subscription(self) -> None:
         if self._pubsub is not None:

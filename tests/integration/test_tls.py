@@ -142,14 +142,17 @@ def test_one_job_from_end_to_end_over_tls_alone(
         assert job_id.encode() not in proxy.wire
 
 
+@pytest.mark.parametrize("iterated", [False, True])
 def test_an_asyncio_listener_parts_from_redis_before_its_loop_ends(
-    secured: Secured, on_tls: Settings, user_id: UUID
+    secured: Secured, on_tls: Settings, user_id: UUID, iterated: bool
 ) -> None:
     secured.redis.farewell_seconds = 0.5
 
     async def come_and_go() -> None:
-        async with AsyncJobNotificationListener(settings=on_tls) as listener, listener.events(user_id):
-            pass
+        async with AsyncJobNotificationListener(settings=on_tls) as listener, listener.events(user_id) as stream:
+            if iterated:
+                stream.end()
+                assert [event async for event in stream] == []
 
     asyncio.run(come_and_go())
     assert secured.redis.parted == secured.redis.encrypted == 1
