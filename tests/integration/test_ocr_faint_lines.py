@@ -12,6 +12,7 @@ from PIL import Image
 from jobqueue.demo.make_menus import FOLDER
 from jobqueue.demo.typesetting import Type, draw_text
 from tests.sample_pictures import encoded
+from tests.unit.ocr_page import read
 from worker.extractors.ocr.engine import FoundText, find_text, recognise
 from worker.extractors.ocr.faint_lines import SURE, read_faint_lines_again
 from worker.extractors.ocr.leaders import erase_leaders
@@ -36,7 +37,7 @@ def found(strip: Image.Image) -> FoundText:
 
 
 def line(text: str, score: float) -> ReadLine:
-    return ReadLine(text, score, ((0, 0), (132, 0), (132, 24), (0, 24)), (0.5,) * len(text), (score,) * len(text))
+    return read(text, 0, 12, score=score)
 
 
 def test_smoothed_it_is_read_better_where_the_blocks_look_like_strokes(dark: FoundText) -> None:
@@ -57,8 +58,8 @@ def test_a_worse_second_reading_does_not_count() -> None:
 
 
 def test_each_line_keeps_its_place(dark: FoundText) -> None:
-    read = [line("Fries", 0.99), line("Sh", 0.2), line("Soup", 0.95), line("Pie", 0.3)]
-    assert [one.text for one in read_faint_lines_again([dark] * 4, read)] == ["Fries", TEXT, "Soup", TEXT]
+    page = [line("Fries", 0.99), line("Sh", 0.2), line("Soup", 0.95), line("Pie", 0.3)]
+    assert [one.text for one in read_faint_lines_again([dark] * 4, page)] == ["Fries", TEXT, "Soup", TEXT]
 
 
 def test_a_picture_in_the_dark_is_read_better_than_at_first_sight() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worker.extractors.ocr.link import Row
 from worker.extractors.ocr.style import PageStyle
-from worker.extractors.ocr.wording import is_capitals, names_a_section
+from worker.extractors.ocr.wording import begins_like_description, is_capitals, names_a_section
 
 THRESHOLD = 1.3
 
@@ -58,7 +58,7 @@ def _text_rating(text: str, words: Sequence[str]) -> float:
     rating = 0.3 if len(words) <= 4 else -1.2 if len(words) > 7 else 0.0
     if "," in text:
         rating -= 1.2
-    if text[:1].islower() or text[:1] in "(*\"'":
+    if begins_like_description(text) or text[:1] in "\"'":
         rating -= 1.6
     if text.endswith("."):
         rating -= 0.8

@@ -16,6 +16,7 @@ from worker.extractors.ocr.currency import page_currency
 from worker.extractors.ocr.extras import Extra
 from worker.extractors.ocr.link import Linked, Row
 from worker.extractors.ocr.menu import FoundItem, FoundMenu
+from worker.extractors.ocr.prices import Price
 
 A_GUESS = 0.1
 """Of the items with less confidence hardly one is right."""
@@ -37,29 +38,26 @@ def build_result(menu: FoundMenu, linked: Linked, schema_version: str) -> tuple[
         items = []
         for item in category.items:
             confidence = item_confidence(item, page, height)
-            if all(price.value is None for price in item.row.prices):
+            values = _values(item.row.prices)
+            if not values:
                 uncertain.append(_uncertain(item.name, "The price has to be asked for.", confidence, category.name))
-                continue
-            made = _item(item, confidence, schema_version)
-            if confidence < A_GUESS:
+            elif confidence < A_GUESS:
                 reason = "It may be a dish, but too much speaks against how it was read."
-                found = _uncertain(item.name, reason, confidence, category.name)
-                uncertain.append(found | {"suggestedPrice": made["price"]})
-                continue
-            confidences.append(confidence)
-            items.append(made)
+                uncertain.append(_uncertain(item.name, reason, confidence, category.name, values))
+            else:
+                confidences.append(confidence)
+                items.append(_item(item, confidence, schema_version))
         if items:
             categories.append({"name": category.name, "items": items, "confidence": category_confidence(category)})
     for doubt in menu.doubts:
-        found = _uncertain(doubt.row.text, doubt.reason, round(0.5 * doubt.row.score, 3), doubt.category)
-        values = [price.value for price in doubt.row.prices if price.value is not None]
-        uncertain.append(found | ({"suggestedPrice": values[0]} if values else {}))
+        confidence = round(0.5 * doubt.row.score, 3)
+        values = _values(doubt.row.prices)
+        uncertain.append(_uncertain(doubt.row.text, doubt.reason, confidence, doubt.category, values))
     for orphan in linked.orphans:
-        values = [price.value for price in orphan.prices if price.value is not None]
-        if values:
+        if values := _values(orphan.prices):
             text = " / ".join(f"{value:g}" for value in values)
-            found = _uncertain(text, "A price without a name beside it.", round(0.5 * orphan.score, 3), None)
-            uncertain.append(found | {"suggestedPrice": values[0]})
+            confidence = round(0.5 * orphan.score, 3)
+            uncertain.append(_uncertain(text, "A price without a name beside it.", confidence, None, values))
     currency, certainty = _currency(linked)
     if certainty < 0.5:
         reason = f"The page names no currency; {currency} is an assumption."
@@ -108,6 +106,17 @@ def _extras(extras: Sequence[Extra]) -> dict[str, Any]:
     return {"name": "Extras", "type": "multi", "required": False, "options": options}
 
 
-def _uncertain(text: str, reason: str, confidence: float, category: str | None) -> dict[str, Any]:
+def _values(prices: Sequence[Price]) -> list[float]:
+    """Without those that have to be asked for."""
+    return [price.value for price in prices if price.value is not None]
+
+
+def _uncertain(
+    text: str, reason: str, confidence: float, category: str | None, values: Sequence[float] = ()
+) -> dict[str, Any]:
     found: dict[str, Any] = {"text": text[:LONGEST_NAME], "reason": reason, "confidence": confidence}
-    return found | ({"suggestedCategory": category} if category else {})
+    if category:
+        found["suggestedCategory"] = category
+    if values:
+        found["suggestedPrice"] = values[0]
+    return found
